@@ -1,0 +1,334 @@
+"""Evidence: the one home of every clinical number, statement and table, with its source.
+
+A `Row` is one number, one statement or one table from one source. Where sources disagree all
+rows stay side by side; a `Choice` says which is used by default and why. A clinic can override
+choices and rows in a file of its own; whatever rests on an override says so.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
+
+from endplate.facts import InputProblem
+
+Compare = Literal["at_most", "below", "at_least", "above"]
+Read = Literal["full text", "abstract", "secondary", "code", "not read"]
+
+_SIGN = {"at_most": "≤", "below": "<", "at_least": "≥", "above": ">"}
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """One source: what it is, where it is found, and what of it was really read."""
+
+    key: str
+    title: str
+    year: int
+    authors: str = ""
+    published_in: str = ""
+    doi: str = ""
+    pmid: str = ""
+    url: str = ""
+    read: Read = "not read"
+    read_at: str = ""
+    note: str = ""
+
+
+class Citation(Struct, frozen=True):
+    """A place in a source."""
+
+    key: str
+    where: str = ""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One cited number, statement or table.
+
+    Attributes
+    ----------
+    name
+        Dotted id, such as ``bone.t_score.osteoporosis``.
+    says
+        What the number means, or the statement itself, in our words.
+    value, unit, compare, decimals
+        The number; how a value is held against it; the decimals to which the value is
+        rounded first, where its source or the device prints it rounded.
+    table
+        The lines of a table, each a mapping of column to cell.
+    cites, population, not_for, edition, strength
+        Its source and the place there; whom it was derived in; when it must not be used;
+        the edition; the grade of the evidence in the source's own words.
+    verified, mark
+        Whether the number was read in its source, and the note's mark
+        (``V``, ``VC``, ``seed``, ``U-H``, ``D``).
+    reviewed_by, reviewed_on
+        The clinician who reviewed it; empty means not yet.
+    overridden
+        The clinic's reason, where this row is a clinic's and not ours.
+    """
+
+    name: str
+    says: str
+    cites: tuple[Citation, ...] = ()
+    value: float | None = None
+    unit: str = ""
+    compare: Compare | None = None
+    decimals: int | None = None
+    table: tuple[Mapping[str, Any], ...] = ()
+    population: str = ""
+    not_for: str = ""
+    edition: str = ""
+    strength: str = ""
+    verified: bool = False
+    mark: str = ""
+    reviewed_by: str = ""
+    reviewed_on: str = ""
+    overridden: str = ""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "table", tuple(MappingProxyType(dict(line)) for line in self.table))
+
+    @property
+    def number(self) -> float:
+        """The value; `KeyError` where the row holds a statement or a table."""
+        if self.value is None:
+            raise KeyError(f"{self.name}: holds no number.")
+        return self.value
+
+    def met(self, value: float) -> bool:
+        """Whether `value` lies on the side of this cut-off that its row describes."""
+        number = self.number
+        if self.decimals is not None:
+            value = round(value, self.decimals)
+        if self.compare == "at_most":
+            return value <= number
+        if self.compare == "below":
+            return value < number
+        if self.compare == "at_least":
+            return value >= number
+        if self.compare == "above":
+            return value > number
+        raise KeyError(f"{self.name}: is no cut-off.")
+
+    @property
+    def text(self) -> str:
+        """The number as it is printed: ``≤ -2.5``, ``20 %``."""
+        unit = "" if self.unit in ("", "1") else f" {self.unit}"
+        sign = f"{_SIGN[self.compare]} " if self.compare else ""
+        return f"{sign}{self.number:g}{unit}"
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """Which of several sources is used by default, and why."""
+
+    name: str
+    says: str
+    use: str
+    options: tuple[str, ...]
+    reason: str
+    overridden: str = ""
+
+
+class Override(Struct, frozen=True, kw_only=True):
+    """One thing that a clinic does otherwise than the shipped evidence."""
+
+    name: str
+    shipped: str
+    clinic: str
+    reason: str
+
+
+class NotImplementable(Struct, frozen=True, kw_only=True):
+    """A published tool that is not built in, with the reason."""
+
+    name: str
+    reason: str
+    instead: str = ""
+    cites: tuple[Citation, ...] = ()
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """All rows, choices and references that a run goes by."""
+
+    rows: Mapping[str, Row]
+    choices: Mapping[str, Choice]
+    references: Mapping[str, Reference]
+    not_implementable: tuple[NotImplementable, ...] = ()
+    overrides: tuple[Override, ...] = field(default=())
+    clinic: str = ""
+
+    def row(self, name: str) -> Row:
+        """The row of that name."""
+        try:
+            return self.rows[name]
+        except KeyError:
+            raise KeyError(f"No row {name!r} in the evidence.") from None
+
+    def under(self, prefix: str) -> tuple[Row, ...]:
+        """All rows whose names begin with `prefix`, in the order in which they are written."""
+        return tuple(row for name, row in self.rows.items() if name.startswith(prefix))
+
+    def choice(self, name: str) -> Choice:
+        """The choice of that name."""
+        return self.choices[name]
+
+    def chosen(self, name: str) -> Row:
+        """The row that a choice between rows points to."""
+        choice = self.choices[name]
+        row = self.row(choice.use)
+        return row_with(row, overridden=choice.overridden) if choice.overridden else row
+
+
+def row_with(row: Row, **changes: Any) -> Row:
+    """A copy of a row with some fields changed."""
+    return Row(**{**{name: getattr(row, name) for name in row.__struct_fields__}, **changes})
+
+
+@cache
+def shipped() -> Evidence:
+    """The evidence that comes with Endplate."""
+    rows: dict[str, Row] = {}
+    choices: dict[str, Choice] = {}
+    references: dict[str, Reference] = {}
+    cannot: list[NotImplementable] = []
+    for path in sorted(files(__package__).iterdir(), key=lambda p: p.name):
+        if not path.name.endswith(".toml"):
+            continue
+        for kind, table in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            for name, cells in table.items():
+                if kind == "row":
+                    _add(rows, name, _row(name, cells), path.name)
+                elif kind == "choice":
+                    cells["options"] = tuple(cells["options"])
+                    _add(choices, name, Choice(name=name, **cells), path.name)
+                elif kind == "reference":
+                    _add(references, name, Reference(key=name, **cells), path.name)
+                elif kind == "not_implementable":
+                    cells["cites"] = _citations(cells)
+                    cells.pop("where", None)
+                    cannot.append(NotImplementable(name=name, **cells))
+    return Evidence(
+        rows=MappingProxyType(rows),
+        choices=MappingProxyType(choices),
+        references=MappingProxyType(references),
+        not_implementable=tuple(cannot),
+    )
+
+
+def _add(into: dict[str, Any], name: str, thing: Any, file: str) -> None:
+    if name in into:
+        raise KeyError(f"{file}: {name!r} is there twice.")
+    into[name] = thing
+
+
+def _citations(cells: dict[str, Any]) -> tuple[Citation, ...]:
+    keys, where = cells.get("cites", []), cells.get("where", "")
+    keys = [keys] if isinstance(keys, str) else keys
+    places = [where] * len(keys) if isinstance(where, str) else where
+    return tuple(Citation(k, w) for k, w in zip(keys, places, strict=True))
+
+
+def _row(name: str, cells: dict[str, Any]) -> Row:
+    cells = {**cells, "cites": _citations(cells), "table": tuple(cells.get("table", ()))}
+    cells.pop("where", None)
+    if cells.get("value") is not None:
+        cells["value"] = float(cells["value"])
+    return Row(name=name, **cells)
+
+
+def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
+    """The evidence with a clinic's own choices and rows put in their places.
+
+    Parameters
+    ----------
+    evidence
+        What the file overrides, usually `shipped()`.
+    path
+        A TOML file with `clinic`, `[choice]` (name = {use, reason}) and `[row]`
+        (name = {value, reason, cites, where}). Each override needs a reason.
+
+    Raises
+    ------
+    InputProblem
+        If the file cannot be read, or names something that does not exist.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise InputProblem(
+            f"{path.name}: cannot be read as the clinic's evidence file. It must be TOML; "
+            f"{problem}. See docs/how-to/override-the-evidence.md for an example."
+        ) from None
+    rows, choices = dict(evidence.rows), dict(evidence.choices)
+    overrides: list[Override] = []
+    for name, cells in data.get("choice", {}).items():
+        known = _known(name, choices, path)
+        if cells.get("use") not in known.options:
+            raise _wrong(path, name, f"'use' must be one of {', '.join(known.options)}")
+        reason = _reason(cells, name, path)
+        choices[name] = Choice(
+            name=name,
+            says=known.says,
+            use=cells["use"],
+            options=known.options,
+            reason=known.reason,
+            overridden=reason,
+        )
+        overrides.append(Override(name=name, shipped=known.use, clinic=cells["use"], reason=reason))
+    for name, cells in data.get("row", {}).items():
+        old = _known(name, rows, path)
+        reason = _reason(cells, name, path)
+        if not isinstance(cells.get("value"), int | float):
+            raise _wrong(path, name, "a row needs a number as 'value'")
+        rows[name] = row_with(
+            old,
+            value=float(cells["value"]),
+            cites=_citations(cells) or (Citation("clinic", path.name),),
+            edition=cells.get("edition", data.get("clinic", "clinic")),
+            verified=False,
+            mark="clinic",
+            overridden=reason,
+        )
+        overrides.append(
+            Override(name=name, shipped=old.text, clinic=rows[name].text, reason=reason)
+        )
+    return Evidence(
+        rows=MappingProxyType(rows),
+        choices=MappingProxyType(choices),
+        references=evidence.references,
+        not_implementable=evidence.not_implementable,
+        overrides=(*evidence.overrides, *overrides),
+        clinic=str(data.get("clinic", "")),
+    )
+
+
+def _known(name: str, there: Mapping[str, Any], path: Path) -> Any:
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed to answer an error
+
+    if name in there:
+        return there[name]
+    near = get_close_matches(name, there, n=3)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    raise _wrong(path, name, f"there is no such name{hint}")
+
+
+def _reason(cells: dict[str, Any], name: str, path: Path) -> str:
+    reason = str(cells.get("reason", "")).strip()
+    if not reason:
+        raise _wrong(path, name, "an override needs a 'reason'")
+    return reason
+
+
+def _wrong(path: Path, name: str, what: str) -> InputProblem:
+    return InputProblem(
+        f"{path.name}: cannot override {name!r}: {what}. Known names are listed by "
+        f"'endplate rules'; nothing was changed. Correct the line and try again."
+    )

@@ -1,0 +1,142 @@
+"""Rules: how a clinical question becomes a function, and what is known about that function.
+
+A rule is one small pure function from a `Patient` and the `Evidence` to findings, under a
+stable dotted id. It registers by existing: `find` imports the clinical rooms and collects
+what was decorated there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from msgspec import Struct
+
+from endplate.evidence import Evidence, Row
+from endplate.findings import AnyFinding, Finding
+from endplate.record import Patient
+
+Answer = AnyFinding | Iterable[AnyFinding] | None
+Question = Callable[[Patient, Evidence], Answer]
+
+ROOMS = ("bone", "surgery")
+
+_rules: dict[str, Rule] = {}
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """One rule: its id, what it reads, what its author says of it, and the function.
+
+    Calling it gives all findings, each completed with the rule's id and with the citations,
+    edition, strength and verification that follow from the evidence rows it rests on.
+    """
+
+    id: str
+    reads: tuple[str, ...]
+    question: Question
+    summary: str
+    source: str
+    population: str
+    not_for: str
+    scores: str = ""
+
+    def __call__(self, patient: Patient, evidence: Evidence) -> tuple[AnyFinding, ...]:
+        """All findings of this rule about this person."""
+        answer = self.question(patient, evidence)
+        if answer is None:
+            return ()
+        found = (answer,) if isinstance(answer, Finding) else answer
+        return tuple(_completed(f, self) for f in found)
+
+    def one(self, patient: Patient, evidence: Evidence) -> AnyFinding:
+        """The finding of a rule that gives exactly one."""
+        (only,) = self(patient, evidence)
+        return only
+
+
+def rule(id: str, *, reads: Iterable[str], scores: str = "") -> Callable[[Question], Rule]:
+    """Make a function a rule.
+
+    Parameters
+    ----------
+    id
+        Stable dotted id; never used again for something else.
+    reads
+        The concepts that can change its answer; ``bone.t_score.*`` stands for all below.
+    scores
+        The short name under which ``endplate score`` offers it, for a score or formula.
+    """
+
+    def register(question: Question) -> Rule:
+        if id in _rules:
+            raise KeyError(f"{id}: two rules have this id.")
+        notes = _notes(question)
+        made = Rule(
+            id=id,
+            reads=tuple(reads),
+            question=question,
+            summary=(inspect.getdoc(question) or "").split("\n\n")[0].replace("\n", " "),
+            source=notes.get("Source", ""),
+            population=notes.get("Population", ""),
+            not_for=notes.get("Not for", ""),
+            scores=scores,
+        )
+        _rules[id] = made
+        return made
+
+    return register
+
+
+def _notes(question: Question) -> dict[str, str]:
+    """The ``Source``, ``Population`` and ``Not for`` lines of a rule's docstring."""
+    text = inspect.getdoc(question) or ""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        match = re.match(r"^(Source|Population|Not for|Differs|Error) {2,}(.+)$", line)
+        if match:
+            name = match[1]
+            found[name] = match[2].strip()
+        elif name and line.startswith("  "):
+            found[name] += " " + line.strip()
+        else:
+            name = ""
+    return found
+
+
+@cache
+def find() -> tuple[Rule, ...]:
+    """All rules of all clinical rooms, by id."""
+    for room in ROOMS:
+        package = importlib.import_module(f"endplate.{room}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"endplate.{room}.{module.name}")
+    return tuple(_rules[id] for id in sorted(_rules))
+
+
+def _completed(finding: AnyFinding, by: Rule) -> AnyFinding:
+    rows = [*finding.rests_on, *(r for p in finding.positions for r in p.rests_on)]
+    fields = {name: getattr(finding, name) for name in finding.__struct_fields__}
+    fields["rule"] = by.id
+    fields["cites"] = tuple(dict.fromkeys(c for row in rows for c in row.cites))
+    fields["edition"] = _joined(row.edition for row in rows)
+    fields["strength"] = finding.strength or _joined(row.strength for row in finding.rests_on)
+    fields["verified"] = all(row.verified for row in rows)
+    fields["overrides"] = tuple(dict.fromkeys(r.name for r in rows if r.overridden))
+    if not finding.limits and by.not_for:
+        fields["limits"] = (f"Not for: {by.not_for}",)
+    return type(finding)(**fields)
+
+
+def _joined(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(w for w in words if w))
+
+
+def rows_of(finding: AnyFinding) -> tuple[Row, ...]:
+    """Every evidence row that a finding rests on, in its own sentence or in its positions."""
+    rows = [*finding.rests_on, *(r for p in finding.positions for r in p.rests_on)]
+    return tuple({row.name: row for row in rows}.values())

@@ -1,0 +1,241 @@
+"""The vocabulary: every concept that a fact can be about, with its unit, names and codes.
+
+Concepts stand in ``evidence/vocabulary/*.toml`` and their codes in ``codes.csv`` beside them.
+A code is there only with the source in which it was seen; a concept without one is written and
+read with its own id under `LOCAL_SYSTEM`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from types import MappingProxyType
+from typing import Literal
+
+from msgspec import Struct, convert
+
+Kind = Literal["number", "yes_no", "category", "text", "date", "levels"]
+
+LOCAL_SYSTEM = "https://endplate.example/fhir/CodeSystem/concept"
+
+# The short names of the code systems in codes.csv and their FHIR addresses.
+CODE_SYSTEMS: Mapping[str, str] = MappingProxyType(
+    {
+        "loinc": "http://loinc.org",
+        "snomed": "http://snomed.info/sct",
+        "rxnorm": "http://www.nlm.nih.gov/research/umls/rxnorm",
+        "icd10": "http://hl7.org/fhir/sid/icd-10",
+        "icd10cm": "http://hl7.org/fhir/sid/icd-10-cm",
+        "atc": "http://www.whocc.no/atc",
+        "endplate": LOCAL_SYSTEM,
+    }
+)
+_SYSTEM_BY_ADDRESS = {address: short for short, address in CODE_SYSTEMS.items()} | {
+    "urn:oid:2.16.840.1.113883.6.1": "loinc",
+    "urn:oid:2.16.840.1.113883.6.96": "snomed",
+    "urn:oid:2.16.840.1.113883.6.88": "rxnorm",
+    "urn:oid:2.16.840.1.113883.6.90": "icd10cm",
+    "urn:oid:2.16.840.1.113883.6.3": "icd10",
+    "urn:oid:2.16.840.1.113883.6.73": "atc",
+}
+
+
+class Concept(Struct, frozen=True, kw_only=True):
+    """One thing that can be known about a person.
+
+    Attributes
+    ----------
+    id, name
+        Dotted id, and what a clinician calls it.
+    kind
+        What its value is.
+    unit, also_written
+        The UCUM unit in which its value is held, and further spellings of that same unit.
+    substance
+        Which substance's molar mass converts between mass and amount, where that applies.
+    plausible, usual
+        Outside `plausible` a value is refused as a wrong unit or a slip; outside `usual` it
+        is kept and marked doubtful.
+    max_age_days
+        How old a fact may be to still speak for today; None means that it does not age.
+    choices
+        The allowed words of a category.
+    implies
+        Concepts that are true whenever this one is.
+    names
+        Further names by which it is recognised in typed facts and in records' texts.
+    decimals
+        How many decimals are printed.
+    """
+
+    id: str
+    name: str
+    kind: Kind = "number"
+    unit: str = ""
+    also_written: tuple[str, ...] = ()
+    substance: str = ""
+    plausible: tuple[float, float] | None = None
+    usual: tuple[float, float] | None = None
+    max_age_days: int | None = None
+    choices: tuple[str, ...] = ()
+    implies: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    decimals: int = 1
+
+
+class Code(Struct, frozen=True, kw_only=True):
+    """One code of a concept, with the source in which it was seen."""
+
+    concept: str
+    system: str
+    code: str
+    display: str
+    match: Literal["exact", "prefix"] = "exact"
+    unit: str = ""
+    source: str = ""
+
+
+@cache
+def concepts() -> Mapping[str, Concept]:
+    """All concepts by id."""
+    found: dict[str, Concept] = {}
+    for path in sorted(_folder().iterdir(), key=lambda p: p.name):
+        if not path.name.endswith(".toml"):
+            continue
+        for name, cells in tomllib.loads(path.read_text(encoding="utf-8"))["concept"].items():
+            if name in found:
+                raise KeyError(f"{path.name}: {name!r} is there twice.")
+            for column in ("also_written", "choices", "implies", "names", "plausible", "usual"):
+                if column in cells:
+                    cells[column] = tuple(cells[column])
+            found[name] = Concept(id=name, **cells)
+    return MappingProxyType(found)
+
+
+def _folder() -> Traversable:
+    return files("endplate.evidence") / "vocabulary"
+
+
+def concept(name: str) -> Concept:
+    """The concept with that id; `KeyError` if there is none."""
+    return concepts()[name]
+
+
+@cache
+def codes() -> tuple[Code, ...]:
+    """All codes, in the order of the file."""
+    text = (_folder() / "codes.csv").read_text(encoding="utf-8")
+    lines = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(convert(line, Code) for line in lines)
+
+
+def codes_of(name: str) -> tuple[Code, ...]:
+    """The codes of one concept, preferred ones first."""
+    return _codes_by_concept().get(name, ())
+
+
+@cache
+def _codes_by_concept() -> dict[str, tuple[Code, ...]]:
+    found: dict[str, tuple[Code, ...]] = {}
+    for code in codes():
+        found[code.concept] = (*found.get(code.concept, ()), code)
+    return found
+
+
+@cache
+def _exact() -> dict[tuple[str, str], Code]:
+    return {(c.system, c.code): c for c in codes() if c.match == "exact"}
+
+
+@cache
+def _prefixes() -> dict[str, list[Code]]:
+    found: dict[str, list[Code]] = {}
+    for code in codes():
+        if code.match == "prefix":
+            found.setdefault(code.system, []).append(code)
+    for system in found.values():
+        system.sort(key=lambda c: -len(c.code))  # the most precise prefix wins
+    return found
+
+
+@cache
+def coded(address: str, code: str) -> Code | None:
+    """The concept's entry that a coding (system address and code) stands for, if any.
+
+    A code under `LOCAL_SYSTEM` is a concept's own id.
+    """
+    system = _SYSTEM_BY_ADDRESS.get(address)
+    if system is None:
+        return None
+    if system == "endplate":
+        known = concepts().get(code)
+        if known is None:
+            return None
+        return Code(concept=code, system=system, code=code, display=known.name)
+    found = _exact().get((system, code))
+    if found is not None:
+        return found
+    plain = code.replace(".", "")
+    for candidate in _prefixes().get(system, ()):
+        if plain.startswith(candidate.code.replace(".", "")):
+            return candidate
+    return None
+
+
+@cache
+def ancestors(name: str) -> tuple[str, ...]:
+    """Every concept that `name` implies, directly or through others."""
+    found: dict[str, None] = {}
+    queue = list(concepts()[name].implies) if name in concepts() else []
+    while queue:
+        parent = queue.pop(0)
+        if parent not in found:
+            found[parent] = None
+            queue.extend(concepts()[parent].implies)
+    return tuple(found)
+
+
+@cache
+def _patterns(prefix: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Whole-word patterns of all names of the concepts under a prefix, longest names first."""
+    pairs = [
+        (name, c.id)
+        for c in concepts().values()
+        if c.id.startswith(prefix)
+        for name in (c.name, *c.names)
+    ]
+    pairs.sort(key=lambda pair: -len(pair[0]))
+    return tuple(
+        (re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])", re.IGNORECASE), concept_id)
+        for name, concept_id in pairs
+    )
+
+
+@cache
+def named_in(text: str, prefix: str) -> str | None:
+    """The concept under `prefix` whose name stands as a whole word in a text, if any.
+
+    Used for medicines, whose records give products (``Alendronic acid 70 MG Oral Tablet``)
+    more often than ingredients.
+    """
+    for pattern, name in _patterns(prefix):
+        if pattern.search(text):
+            return name
+    return None
+
+
+def nearest(word: str, among: Iterable[str] | None = None, count: int = 3) -> tuple[str, ...]:
+    """The known concept ids that a mistyped one most resembles."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed to answer an error
+
+    known = list(concepts() if among is None else among)
+    close = get_close_matches(word, known, n=count, cutoff=0.6)
+    if len(close) < count:  # a short word is often the end of a longer id
+        tails = {name.rsplit(".", 1)[-1]: name for name in known}
+        close += [tails[t] for t in get_close_matches(word, tails, n=count, cutoff=0.6)]
+    return tuple(dict.fromkeys(close))[:count]
