@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct, convert
 
@@ -96,7 +96,28 @@ class Code(Struct, frozen=True, kw_only=True):
     code: str
     display: str
     match: Literal["exact", "prefix"] = "exact"
-    unit: str = ""
+    side: str = ""
+    source: str = ""
+
+
+class BodySite(Struct, frozen=True, kw_only=True):
+    """One code of a place in the body: a densitometry site, a vertebra or a disc level."""
+
+    site: str
+    system: str
+    code: str
+    display: str
+    source: str = ""
+
+
+class AnswerCode(Struct, frozen=True, kw_only=True):
+    """One coded answer to a question, such as a smoking status."""
+
+    concept: str
+    value: Literal["yes", "no", "unknown"]
+    system: str
+    code: str
+    display: str
     source: str = ""
 
 
@@ -129,9 +150,27 @@ def concept(name: str) -> Concept:
 @cache
 def codes() -> tuple[Code, ...]:
     """All codes, in the order of the file."""
-    text = (_folder() / "codes.csv").read_text(encoding="utf-8")
-    lines = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    return tuple(convert(line, Code) for line in lines)
+    return _lines("codes.csv", Code)
+
+
+T = TypeVar("T")
+
+
+def _lines(file: str, kind: type[T]) -> tuple[T, ...]:
+    text = (_folder() / file).read_text(encoding="utf-8")
+    return tuple(convert(line, kind) for line in csv.DictReader(text.splitlines()))
+
+
+@cache
+def body_sites() -> Mapping[tuple[str, str], BodySite]:
+    """Every place in the body that has a code, by system address and code."""
+    return {(CODE_SYSTEMS[b.system], b.code): b for b in _lines("body_sites.csv", BodySite)}
+
+
+@cache
+def answers() -> Mapping[tuple[str, str], AnswerCode]:
+    """Every coded answer, by system address and code."""
+    return {(CODE_SYSTEMS[a.system], a.code): a for a in _lines("answers.csv", AnswerCode)}
 
 
 def codes_of(name: str) -> tuple[Code, ...]:

@@ -27,11 +27,14 @@ _SIGN = {"at_most": "≤", "below": "<", "at_least": "≥", "above": ">"}
 
 
 class Reference(Struct, frozen=True, kw_only=True):
-    """One source: what it is, where it is found, and what of it was really read."""
+    """One source: what it is, where it is found, and what of it was really read.
+
+    `title` is its title, or what it is in our words where only a part of it was reached.
+    """
 
     key: str
     title: str
-    year: int
+    year: int | None = None
     authors: str = ""
     published_in: str = ""
     doi: str = ""
