@@ -65,6 +65,11 @@ class Intake:
         noted = Problem(problem=id, says=says, where=where)
         self._ignored[noted] = self._ignored.get(noted, 0) + count
 
+    @property
+    def lines(self) -> int:
+        """How many different problems and things left aside were noted so far."""
+        return len(self._problems) + len(self._ignored)
+
     def add(self, understood: Understood) -> None:
         """Take in what another reader understood."""
         self.facts.extend(understood.facts)
@@ -89,6 +94,8 @@ class Intake:
         doubts: tuple[str, ...] = (),
         details: Mapping[str, float | str] | None = None,
         method: str | None = None,
+        interval: tuple[float, float] | None = None,
+        where: str = "",
     ) -> Fact | None:
         """One value from outside as a fact; None, and a problem noted, where it is refused.
 
@@ -98,21 +105,26 @@ class Intake:
             What the value is about; its kind decides how the value is read.
         value, unit
             As found: a number with its unit text, a word, a yes/no, an ISO date.
+        interval
+            95 % interval of the value, in the concept's own unit.
+        where
+            The place that a problem names, where that is another than `source`.
         """
+        where = where or source
         if on is not None and self.today is not None and on > self.today:
             self.problem(
                 "fact.date_in_the_future",
                 f"{concept.name}: is dated in the future and was not used.",
-                source,
+                where,
                 ("Correct the date at the source.",),
             )
             return None
         taken: Value | None
         if concept.kind == "number":
-            taken, more = self._number(concept, value, unit, source)
+            taken, more = self._number(concept, value, unit, where)
             doubts = doubts + more
         else:
-            taken = self._word(concept, value, source)
+            taken = self._word(concept, value, where)
         if taken is None:
             return None
         try:
@@ -126,24 +138,25 @@ class Intake:
                 side=side,
                 source=source,
                 method=method,
+                interval=interval,
                 posture=posture,
                 quality="doubtful" if doubts else "ok",
                 doubts=doubts,
                 details=details or {},
             )
         except ValueError as problem:
-            self.problem("fact.not_valid", f"{problem} It was not used.", source)
+            self.problem("fact.not_valid", f"{problem} It was not used.", where)
             return None
         self.facts.append(fact)
         return fact
 
     def _number(
-        self, concept: Concept, value: Any, unit: str, source: str
+        self, concept: Concept, value: Any, unit: str, where: str
     ) -> tuple[float | None, tuple[str, ...]]:
         number = _as_number(value)
         if number is None:
             self.problem(
-                "fact.not_a_number", f"{concept.name}: needs a number and has none.", source
+                "fact.not_a_number", f"{concept.name}: needs a number and has none.", where
             )
             return None, ()
         if not (unit == concept.unit or unit in concept.also_written):
@@ -157,7 +170,7 @@ class Intake:
                     self.problem(
                         f"fact.unit_{kind}",
                         f"{concept.name}: was not used. {problem}",
-                        source,
+                        where,
                         (f"Give the unit at the source; {concept.unit} or one that converts.",),
                     )
                     return None, ()
@@ -168,7 +181,7 @@ class Intake:
                     "fact.not_plausible",
                     f"{concept.name}: lies outside {low:g} to {high:g} {concept.unit} and was "
                     f"not used; the unit or the value is wrong.",
-                    source,
+                    where,
                     ("Check the unit first: a result in another unit is the usual cause.",),
                 )
                 return None, ()
@@ -180,7 +193,7 @@ class Intake:
                 )
         return number, ()
 
-    def _word(self, concept: Concept, value: Value, source: str) -> Value | None:
+    def _word(self, concept: Concept, value: Value, where: str) -> Value | None:
         wrong = ""
         taken: Value | None = None
         if concept.kind == "yes_no":
@@ -204,7 +217,7 @@ class Intake:
             taken = str(value).strip()
         if taken is None:
             self.problem(
-                "fact.not_understood", f"{concept.name}: {wrong or 'is empty'}; not used.", source
+                "fact.not_understood", f"{concept.name}: {wrong or 'is empty'}; not used.", where
             )
         return taken
 
