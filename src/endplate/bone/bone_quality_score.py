@@ -1,0 +1,99 @@
+"""Bone on MR: what the vertebral bone quality score says, against its age norm."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+from endplate.evidence import Evidence
+from endplate.findings import Finding, Stage, Status, Urgency
+from endplate.record import Patient
+from endplate.rules import rule
+
+_IN_WORDS = {
+    "possible": "possible osteoporosis, DXA is ordered",
+    "indeterminate": "indeterminate",
+    "unlikely": "osteoporosis unlikely",
+}
+
+
+def score_band(score: float, evidence: Evidence) -> str:
+    """``possible``, ``indeterminate`` or ``unlikely`` of one vertebral bone quality score."""
+    if evidence.row("bone.vbq.possible").met(score):
+        return "possible"
+    return "indeterminate" if evidence.row("bone.vbq.indeterminate").met(score) else "unlikely"
+
+
+@rule(
+    "bone.vertebral_bone_quality",
+    reads=("mr.vertebral_bone_quality", "person.age", "condition.hyperlipidaemia"),
+)
+def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
+    """What the vertebral bone quality score of L1-L4 says, beside people of the same age.
+
+    Source      cut-off and group means of one cohort, norms of another (bone.vbq.*)
+    Population  adults before lumbar surgery, T1-weighted MR without contrast
+    Not for     a diagnosis; comparing field strengths; an alert on complications
+    Differs     cut-offs from 2.18 to 3.06 are published, and most people over 50 exceed 3.0
+    """
+    notes = tuple(
+        evidence.row(f"bone.vbq.{name}")
+        for name in ("range_in_literature", "field_strength", "no_alert_on_complications")
+    )
+    score = patient.latest("mr.vertebral_bone_quality")
+    if score is None:
+        return Finding(
+            says="The vertebral bone quality score is unknown.",
+            status=Status.UNKNOWN,
+            missing=("mr.vertebral_bone_quality",),
+            rests_on=notes,
+        )
+    band = score_band(score.number, evidence)
+    age = patient.age
+    lipids = patient.has("condition.hyperlipidaemia")
+    norm = _norm_at(age.number, evidence) if age else None
+    percentile = None
+    if norm is not None:
+        percentile = round(100 * NormalDist(norm["mean"], norm["sd"]).cdf(score.number))
+    field_strength = score.details.get("field_strength")
+    says = f"Vertebral bone quality score {score.number:.2f}"
+    says += f" at {field_strength:g} T" if isinstance(field_strength, float | int) else ""
+    says += f": {_IN_WORDS[band]}"
+    if percentile is not None:
+        says += f"; about the {_ordinal(percentile)} percentile for the age"
+    says += "; hyperlipidaemia raises the score" if lipids.yes else ""
+    rows = [evidence.row("bone.vbq.possible"), evidence.row("bone.vbq.indeterminate"), *notes]
+    rows += [evidence.row("bone.vbq.norm")] if norm is not None else []
+    rows += [evidence.row("bone.vbq.hyperlipidaemia")] if lipids.yes else []
+    missing = [] if age else ["person.age"]
+    missing += [] if isinstance(field_strength, float | int) else ["imaging.mr.field_strength"]
+    return Finding(
+        says=says + ".",
+        value=score.number,
+        unit="1",
+        category=band,
+        parts={
+            "percentile_for_age": None if percentile is None else float(percentile),
+            "field_strength": field_strength if field_strength is not None else None,
+            "raised_by_hyperlipidaemia": True if lipids.yes else None,
+        },
+        because=(score, *((age,) if age else ()), *lipids.because),
+        missing=tuple(missing),
+        rests_on=tuple(rows),
+        stage=Stage.NOW if band == "possible" else Stage.BACKGROUND,
+        urgency=Urgency.ROUTINE if band == "possible" else Urgency.INFORMATION,
+    )
+
+
+def _norm_at(age: float, evidence: Evidence) -> Any:
+    """The norm of the decade of an age, or None outside the ages that were studied."""
+    for line in evidence.row("bone.vbq.norm").table:
+        if line["from"] <= age < line["to"] + 1:
+            return line
+    return None
+
+
+def _ordinal(number: int) -> str:
+    number = min(max(number, 1), 99)  # a normal curve has no 0th or 100th percentile
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number // 10 == 1 else ending}"

@@ -1,0 +1,350 @@
+"""Is it osteoporosis? Four routes to the diagnosis, all evaluated, and which of them fired."""
+
+from __future__ import annotations
+
+from endplate.bone.attenuation import (
+    REGIONS,
+    attenuation_is_comparable,
+    screening_attenuation,
+)
+from endplate.bone.densitometry import (
+    WHO_ASKS,
+    category_of,
+    classified_by_t_score,
+    lowest_t_score,
+    osteoporosis_by_dxa,
+)
+from endplate.bone.fracture_risk import frax_reaches_threshold, trabecular_category
+from endplate.evidence import Evidence, Row
+from endplate.facts import Fact
+from endplate.findings import Finding, Position, Stage, Status, Urgency
+from endplate.record import UNKNOWN, Known, Patient, any_of
+from endplate.rules import rule
+
+_NBHA_SITES = ("femoral_neck", "total_hip", "femur", "lumbar_spine")
+_OSTEOPENIA_FRACTURES = ("vertebral", "proximal_humerus", "pelvis")
+_T = tuple(f"bone.t_score.{s}" for s in (*_NBHA_SITES, "distal_radius"))
+_FRACTURES = tuple(
+    f"fracture.{s}.low_trauma"
+    for s in ("hip", "vertebral", "proximal_humerus", "pelvis", "distal_forearm")
+)
+_READS = (*_T, *_FRACTURES, "bone.frax_major", "bone.frax_hip", *WHO_ASKS)
+
+
+def _fracture(patient: Patient, site: str) -> Known:
+    """A low-trauma fracture of a site, ever. A fracture of unknown force leaves it unknown."""
+    return patient.ever(f"fracture.{site}.low_trauma")
+
+
+def _t_score_is(
+    patient: Patient, evidence: Evidence, category: str, sites: tuple[str, ...]
+) -> Known:
+    """Whether the lowest T-score at some sites is in a category or below it."""
+    lowest = lowest_t_score(patient, sites)
+    if lowest is None:
+        return UNKNOWN
+    found = category_of(lowest[1].number, evidence)
+    low_enough = found == "osteoporosis" or found == category
+    return Known("yes" if low_enough else "no", (lowest[1],))
+
+
+def both(first: Known, second: Known) -> Known:
+    """Yes if both are yes; no if either is no; else unknown."""
+    if first.no or second.no:
+        return Known("no", tuple(f for a in (first, second) if a.no for f in a.because))
+    if first.yes and second.yes:
+        return Known("yes", (*first.because, *second.because))
+    return UNKNOWN
+
+
+def _named_missing(reasons: dict[str, tuple[Known, tuple[str, ...]]]) -> tuple[str, ...]:
+    """The concepts behind those reasons that nobody could answer."""
+    return tuple(
+        dict.fromkeys(w for answer, asks in reasons.values() if answer.unknown for w in asks)
+    )
+
+
+def _nbha_reasons(patient: Patient, evidence: Evidence) -> dict[str, tuple[Known, tuple[str, ...]]]:
+    """Each criterion of NBHA, its answer, and the concepts that would answer it."""
+    osteopenia = _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES)
+    osteopenic = any_of(_fracture(patient, s) for s in _OSTEOPENIA_FRACTURES)
+    t = ("bone.t_score.total_hip", "bone.t_score.lumbar_spine")
+    fractures = tuple(f"fracture.{s}.low_trauma" for s in _OSTEOPENIA_FRACTURES)
+    return {
+        "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", _NBHA_SITES), t),
+        "low-trauma hip fracture": (_fracture(patient, "hip"), ("fracture.hip.low_trauma",)),
+        "osteopenia with a low-trauma fracture": (both(osteopenia, osteopenic), (*t, *fractures)),
+        "FRAX at a threshold": (
+            frax_reaches_threshold(patient, evidence),
+            ("bone.frax_major", "bone.frax_hip"),
+        ),
+    }
+
+
+def meets_nbha(patient: Patient, evidence: Evidence) -> Known:
+    """Whether any criterion of NBHA is met; no only if all are known not to be."""
+    return any_of(answer for answer, _ in _nbha_reasons(patient, evidence).values())
+
+
+@rule("bone.diagnosis.nbha", reads=_READS)
+def diagnosis_nbha(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether it is osteoporosis by the criteria of the National Bone Health Alliance.
+
+    Source      Siris 2014 (bone.diagnosis.nbha)
+    Population  United States; postmenopausal women, men from 50 years
+    Not for     premenopausal women, men under 50; fractures from high-energy trauma
+    Differs     a distal forearm fracture counts "in some cases": it is shown, not counted
+    """
+    row = evidence.row("bone.diagnosis.nbha")
+    group = classified_by_t_score(patient, evidence)
+    reasons = _nbha_reasons(patient, evidence)
+    finding = _by_criteria("NBHA", "osteoporosis", reasons, row, group.answer)
+    forearm = both(
+        _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES),
+        _fracture(patient, "distal_forearm"),
+    )
+    if forearm.yes and finding.category != "osteoporosis":
+        row_says = "osteopenia with a forearm fracture counts in some cases"
+        positions = (Position(holder="NBHA", says=row_says, rests_on=(row,)),)
+    else:
+        positions = ()
+    return Finding(
+        says=finding.says,
+        status=finding.status,
+        category=finding.category,
+        parts=finding.parts,
+        because=(*finding.because, *group.because),
+        assumed=group.assumed,
+        missing=(*finding.missing, *group.missing),
+        rests_on=(row, *group.rests_on),
+        positions=positions,
+        stage=Stage.NOW if finding.category == "osteoporosis" else Stage.BACKGROUND,
+        urgency=Urgency.SOON if finding.category == "osteoporosis" else Urgency.INFORMATION,
+    )
+
+
+def _by_criteria(
+    name: str,
+    verdict: str,
+    reasons: dict[str, tuple[Known, tuple[str, ...]]],
+    row: Row,
+    group: str,
+) -> Finding:
+    """The finding of a definition that is met by any one of its criteria."""
+    fired = [reason for reason, (answer, _) in reasons.items() if answer.yes]
+    missing = () if fired else _named_missing(reasons)
+    because = tuple(
+        dict.fromkeys(f for answer, _ in reasons.values() if answer.yes for f in answer.because)
+    )
+    parts = {reason: answer.answer for reason, (answer, _) in reasons.items()}
+    words = verdict.replace("_", " ")
+    if group == "no":
+        says, status = f"{name}: does not apply to this person.", Status.NOT_APPLICABLE
+        fired, missing = [], ()
+    elif fired:
+        says, status = f"{name}: {words}, by {'; '.join(fired)}.", Status.ANSWERED
+    elif missing:
+        says, status = f"{name}: not met on what is known; more is needed.", Status.UNKNOWN
+    else:
+        says, status = f"{name}: not met.", Status.ANSWERED
+    if group == "unknown" and status is Status.ANSWERED:
+        says, status = f"{name}: whether it applies to this person is unknown.", Status.UNKNOWN
+    answered = status is Status.ANSWERED
+    return Finding(
+        says=says,
+        status=status if status is not Status.UNKNOWN or missing else Status.ANSWERED,
+        category=(verdict if fired else "not_met") if answered else None,
+        parts=parts,
+        because=because,
+        missing=missing,
+        rests_on=(row,),
+    )
+
+
+@rule("bone.treatment_indication.bhof_2022", reads=_READS)
+def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether the Bone Health and Osteoporosis Foundation of 2022 would treat.
+
+    Source      BHOF 2022 by tables of earlier editions (bone.diagnosis.bhof), not verified
+    Population  United States; postmenopausal women, men from 50 years
+    Not for     premenopausal women, men under 50
+    """
+    row = evidence.row("bone.diagnosis.bhof")
+    group = classified_by_t_score(patient, evidence)
+    sites = (*_NBHA_SITES, "distal_radius")
+    osteopenia = _t_score_is(patient, evidence, "low_bone_mass", sites)
+    t = ("bone.t_score.total_hip", "bone.t_score.lumbar_spine")
+    with_osteopenia = ("proximal_humerus", "pelvis", "distal_forearm")
+    reasons = {
+        "hip or vertebral fracture": (
+            any_of((_fracture(patient, "hip"), _fracture(patient, "vertebral"))),
+            ("fracture.hip.low_trauma", "fracture.vertebral.low_trauma"),
+        ),
+        "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", sites), t),
+        "osteopenia with FRAX at a threshold": (
+            both(osteopenia, frax_reaches_threshold(patient, evidence)),
+            (*t, "bone.frax_major", "bone.frax_hip"),
+        ),
+        "low bone mass with a fracture": (
+            both(osteopenia, any_of(_fracture(patient, s) for s in with_osteopenia)),
+            (*t, *(f"fracture.{s}.low_trauma" for s in with_osteopenia)),
+        ),
+    }
+    finding = _by_criteria("BHOF 2022", "treatment_indicated", reasons, row, group.answer)
+    return Finding(
+        says=finding.says,
+        status=finding.status,
+        category=finding.category,
+        parts=finding.parts,
+        because=(*finding.because, *group.because),
+        assumed=group.assumed,
+        missing=(*finding.missing, *group.missing),
+        rests_on=(row, *group.rests_on),
+    )
+
+
+def _attenuation_below(patient: Patient, evidence: Evidence) -> Known:
+    """Whether the attenuation is below 110 HU, where the scan allows the question."""
+    fact = screening_attenuation(patient)
+    if fact is None:
+        return UNKNOWN
+    met = evidence.row("bone.diagnosis.hounsfield").met(fact.number)
+    if attenuation_is_comparable(fact, evidence) == "no":
+        return Known("unknown", (fact,))
+    if fact.details.get("contrast") == "yes" and not met:
+        # Contrast raises attenuation: what is below stays below, what is above may not be.
+        guard = evidence.row("bone.hounsfield.contrast.guard").number
+        if evidence.row("bone.diagnosis.hounsfield").met(fact.number - guard):
+            return Known("unknown", (fact,))
+    return Known("yes" if met else "no", (fact,))
+
+
+def _degraded_with_osteopenia(patient: Patient, evidence: Evidence) -> Known:
+    texture = trabecular_category(patient, evidence)
+    if texture is None:
+        return UNKNOWN
+    degraded = Known("yes" if texture[0] == "degraded" else "no", (texture[1],))
+    return both(degraded, _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES))
+
+
+@rule(
+    "bone.osteoporosis",
+    reads=(*_READS, *REGIONS, "bone.trabecular_bone_score", "bone.t_score.site_unknown",
+           "fracture.low_trauma", "condition.osteoporosis", "bone.t_score.vertebra",
+           "bone.vertebra_excluded"),
+)  # fmt: skip
+def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether it is osteoporosis by any of four routes, and which of them fired.
+
+    Source      WHO by DXA; attenuation below 110 HU; NBHA; expanded spine criteria (St Jeor)
+    Population  adults before spine surgery
+    Not for     premenopausal women, men under 50; children
+    Differs     the routes find 25, 37, 75 and 82 % of spine-surgery patients
+    """
+    routes = routes_to_osteoporosis(patient, evidence)
+    fired = [name for name, (answer, _) in routes.items() if answer.yes]
+    recorded = patient.ever("condition.osteoporosis")
+    rows = (
+        evidence.row("bone.t_score.osteoporosis"),
+        evidence.row("bone.diagnosis.hounsfield"),
+        evidence.row("bone.diagnosis.nbha"),
+        evidence.row("bone.diagnosis.expanded_spine"),
+        evidence.row("bone.diagnosis.yield"),
+    )
+    missing = tuple(
+        dict.fromkeys(w for answer, asks in routes.values() if answer.unknown for w in asks)
+    )
+    because: tuple[Fact, ...] = tuple(
+        dict.fromkeys(f for answer, _ in routes.values() if answer.yes for f in answer.because)
+    )
+    if fired:
+        says = f"Osteoporosis by {len(fired)} of 4 routes: {', '.join(fired)}."
+        if recorded.yes:
+            says = says[:-1] + "; the diagnosis is on record."
+    elif recorded.yes:
+        says = "Osteoporosis is on record as a diagnosis; none of the four routes confirms it here."
+        because = recorded.because
+    elif missing:
+        says = "Osteoporosis is neither shown nor ruled out on what is known."
+    else:
+        says = "Osteoporosis is not shown by any of the four routes."
+    found = bool(fired) or recorded.yes
+    group = classified_by_t_score(patient, evidence)
+    return Finding(
+        says=says,
+        status=Status.UNKNOWN if missing and not found else Status.ANSWERED,
+        category="osteoporosis" if found else None if missing else "not_shown",
+        parts={name: answer.answer for name, (answer, _) in routes.items()},
+        because=because,
+        assumed=group.assumed if fired else (),
+        missing=missing,
+        rests_on=rows,
+        stage=Stage.NOW,
+        urgency=Urgency.SOON if found else Urgency.ROUTINE,
+    )
+
+
+def routes_to_osteoporosis(
+    patient: Patient, evidence: Evidence
+) -> dict[str, tuple[Known, tuple[str, ...]]]:
+    """Each of the four routes with its answer and the concepts that would answer it."""
+    group = classified_by_t_score(patient, evidence)
+    dxa = osteoporosis_by_dxa.one(patient, evidence)
+    by_dxa = UNKNOWN
+    if dxa.category is not None:
+        met = dxa.category in ("osteoporosis", "severe_osteoporosis")
+        by_dxa = Known("yes" if met else "no", dxa.because)
+    elif dxa.status is Status.NOT_APPLICABLE:
+        by_dxa = Known("no", group.because)
+    nbha = meets_nbha(patient, evidence)
+    if group.answer != "yes":
+        nbha = Known("no", group.because) if group.answer == "no" else UNKNOWN
+    attenuation = _attenuation_below(patient, evidence)
+    texture = _degraded_with_osteopenia(patient, evidence)
+    expanded = any_of((nbha, attenuation, texture))
+    hip = ("bone.t_score.total_hip", "bone.t_score.femoral_neck")
+    reasons = _nbha_reasons(patient, evidence)
+    nbha_asks = (*_named_missing(reasons), *group.missing)
+    return {
+        "WHO by DXA": (by_dxa, dxa.missing or hip),
+        "attenuation below 110 HU": (attenuation, ("ct.hounsfield.three_location",)),
+        "NBHA": (nbha, nbha_asks or hip),
+        "expanded spine criteria": (expanded, ("bone.trabecular_bone_score",)),
+    }
+
+
+@rule(
+    "bone.vertebral_deformity",
+    reads=("vertebra.genant_grade", "fracture.vertebral", "fracture.vertebral.low_trauma"),
+)
+def vertebral_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
+    """Whether a measured vertebral deformity is a fracture that nobody has written down.
+
+    Source      NBHA 2014 (bone.diagnosis.nbha): a low-trauma vertebral fracture with osteopenia
+    Population  adults with a measured spine image
+    Not for     telling a fracture from a normal variant, Scheuermann disease or a tumour
+    """
+    deformed = [
+        f for f in patient.facts("vertebra.genant_grade")
+        if f.value != "none" and f.details.get("usable") != "no"
+    ]  # fmt: skip
+    if not deformed:
+        return None
+    known = patient.ever("fracture.vertebral.low_trauma")
+    where = ", ".join(f"{f.level} ({f.value})" for f in deformed)
+    if known.yes:
+        says = f"Vertebral deformity at {where}; a low-trauma vertebral fracture is on record."
+    else:
+        says = (
+            f"Vertebral deformity at {where}: possibly a fracture. Whether it is one, and from "
+            f"low trauma, is not on record, and would decide the diagnosis."
+        )
+    return Finding(
+        says=says,
+        category="known" if known.yes else "possible_fracture",
+        because=(*deformed, *known.because),
+        missing=() if known.yes else ("fracture.vertebral.low_trauma",),
+        rests_on=(evidence.row("bone.diagnosis.nbha"),),
+        stage=Stage.NOW,
+        urgency=Urgency.ROUTINE if known.yes else Urgency.SOON,
+    )

@@ -1,0 +1,412 @@
+"""Who should have bone density tested: each guideline's answer, side by side."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from endplate.bone.attenuation import screening_attenuation
+from endplate.bone.bone_quality_score import score_band
+from endplate.bone.densitometry import T_SCORES
+from endplate.bone.fracture_risk import trabecular_category
+from endplate.evidence import Evidence, Row
+from endplate.facts import Fact
+from endplate.findings import Finding, Recommendation, Stage, Status, Urgency
+from endplate.record import Known, Patient, any_of
+from endplate.rules import rule
+
+_IN_WORDS = {
+    "test": "bone density testing is advised",
+    "not_covered": "does not advise testing on what is known",
+    "insufficient_evidence": "finds the evidence insufficient to advise for or against testing",
+    "assess_risk": "asks for an assessment of fracture risk, and for testing if it is high",
+}
+
+
+class Advice(Struct, frozen=True, kw_only=True):
+    """What one guideline says of one person, before it is put into words."""
+
+    answer: str
+    rests_on: tuple[Row, ...]
+    because: tuple[Fact, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def _finding(guideline: str, advice: Advice) -> Finding:
+    if advice.answer == "unknown":
+        says = f"{guideline}: cannot be answered yet."
+    elif advice.answer == "not_applicable":
+        says = f"{guideline}: does not apply to this person."
+    else:
+        says = f"{guideline}: {_IN_WORDS[advice.answer]}."
+    status = {"unknown": Status.UNKNOWN, "not_applicable": Status.NOT_APPLICABLE}
+    return Finding(
+        says=says,
+        status=status.get(advice.answer, Status.ANSWERED),
+        category=advice.answer if advice.answer in _IN_WORDS else None,
+        because=advice.because,
+        missing=advice.missing,
+        rests_on=advice.rests_on,
+    )
+
+
+def _factors(patient: Patient, row: Row) -> tuple[Known, tuple[str, ...]]:
+    """Whether a guideline's risk factors are present, and which of them nobody wrote down."""
+    asked = [str(line["asks"]) for line in row.table]
+    answers = {what: _ever_or_now(patient, what) for what in asked}
+    return any_of(answers.values()), tuple(w for w, a in answers.items() if a.unknown)
+
+
+def _ever_or_now(patient: Patient, what: str) -> Known:
+    """Fractures count for life; what can pass counts while it is there."""
+    return patient.ever(what) if what.startswith("fracture.") else patient.has(what)
+
+
+def _by_age_or_factor(
+    patient: Patient, limit: Row, factors: Row, *, younger_from: Row | None = None
+) -> Advice:
+    """Test from an age on, and younger people (from another age on) with a risk factor."""
+    rows = tuple(r for r in (limit, younger_from, factors) if r is not None)
+    age = patient.age
+    if age is not None and limit.met(age.number):
+        return Advice(answer="test", rests_on=rows, because=(age,))
+    present, unknown = _factors(patient, factors)
+    too_young = age is not None and younger_from is not None and not younger_from.met(age.number)
+    if too_young and age is not None:
+        return Advice(answer="not_covered", rests_on=rows, because=(age,))
+    if age is None and (younger_from is not None or not present.yes):
+        missing = ("person.age", *(unknown if not present.yes else ()))
+        return Advice(answer="unknown", rests_on=rows, because=present.because, missing=missing)
+    known_age = (age,) if age is not None else ()
+    if present.yes:
+        return Advice(answer="test", rests_on=rows, because=(*known_age, *present.because))
+    if present.no:
+        because = (*known_age, *present.because)
+        return Advice(answer="not_covered", rests_on=rows, because=because)
+    return Advice(answer="unknown", rests_on=rows, because=known_age, missing=unknown)
+
+
+def _uspstf(patient: Patient, evidence: Evidence, edition: str) -> Advice:
+    """Women from 65; younger postmenopausal women at increased risk; men: no advice."""
+    limit = evidence.row("bone.test.uspstf.women_from_age")
+    men = evidence.row("bone.test.uspstf.men")
+    younger = evidence.row(f"bone.test.uspstf{edition}.younger")
+    outside = any_of((patient.ever("fracture.low_trauma"), patient.ever("condition.osteoporosis")))
+    if outside.yes:
+        return Advice(
+            answer="not_applicable", rests_on=(limit, men, younger), because=outside.because
+        )
+    sex = tuple(f for f in (patient.latest("person.sex"),) if f is not None)
+    if patient.sex == "male":
+        return Advice(answer="insufficient_evidence", rests_on=(men,), because=sex)
+    if patient.sex is None:
+        return Advice(answer="unknown", rests_on=(limit, men), missing=("person.sex",))
+    age = patient.age
+    rows = (limit, younger)
+    if age is None:
+        return Advice(answer="unknown", rests_on=rows, because=sex, missing=("person.age",))
+    if limit.met(age.number):
+        return Advice(answer="test", rests_on=rows, because=(*sex, age))
+    passed = patient.ever("person.postmenopausal")
+    because = (*sex, age, *passed.because)
+    if passed.no:
+        return Advice(answer="not_covered", rests_on=rows, because=because)
+    if passed.unknown:
+        return Advice(
+            answer="unknown", rests_on=rows, because=because, missing=("person.postmenopausal",)
+        )
+    return _uspstf_risk(patient, evidence, younger, because)
+
+
+def _uspstf_risk(
+    patient: Patient, evidence: Evidence, younger: Row, because: tuple[Fact, ...]
+) -> Advice:
+    """Increased risk by a named tool: FRAX without density, or OST; 2025 adds risk factors."""
+    limit = evidence.row("bone.screening.frax_without_bmd")
+    ost_limit, divisor = evidence.row("bone.ost.women"), evidence.row("bone.ost.divisor")
+    rows = (younger, limit, ost_limit, divisor)
+    frax, weight, age = (
+        patient.latest("bone.frax_major"),
+        patient.latest("person.weight"),
+        patient.age,
+    )
+    with_density = patient.has("bone.frax_with_bmd")
+    if frax is not None and not with_density.yes and limit.met(frax.number):
+        return Advice(answer="test", rests_on=rows, because=(*because, frax))
+    if weight is not None and age is not None:
+        score = int((weight.number - age.number) / divisor.number)
+        if ost_limit.met(score):
+            return Advice(answer="test", rests_on=rows, because=(*because, weight))
+    if younger.table:
+        present, _ = _factors(patient, younger)
+        if present.yes:
+            return Advice(answer="test", rests_on=rows, because=(*because, *present.because))
+    given = tuple(f for f in (frax, weight) if f is not None)
+    if given:
+        return Advice(answer="not_covered", rests_on=rows, because=(*because, *given))
+    missing = ("person.weight", "bone.frax_major")
+    return Advice(answer="unknown", rests_on=rows, because=because, missing=missing)
+
+
+_USPSTF_READS = (
+    "person.sex", "person.age", "person.postmenopausal", "fracture.low_trauma",
+    "condition.osteoporosis", "bone.frax_major", "bone.frax_with_bmd", "person.weight",
+)  # fmt: skip
+
+
+@rule("bone.testing.uspstf_2018", reads=_USPSTF_READS)
+def uspstf_2018(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether the US Preventive Services Task Force of 2018 advises screening.
+
+    Source      USPSTF 2018 (bone.test.uspstf*), risk tools as restated in CMS249v6
+    Population  adults without known osteoporosis, fragility fracture or secondary cause
+    Not for     people with a fragility fracture or secondary osteoporosis
+    """
+    return _finding("USPSTF 2018", _uspstf(patient, evidence, "2018"))
+
+
+@rule(
+    "bone.testing.uspstf_2025",
+    reads=(
+        *_USPSTF_READS,
+        "person.parent_hip_fracture",
+        "person.smoker",
+        "condition.alcohol_dependence",
+    ),
+)
+def uspstf_2025(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether the US Preventive Services Task Force of 2025 advises screening.
+
+    Source      USPSTF 14 January 2025 (bone.test.uspstf*)
+    Population  adults without known osteoporosis, fragility fracture or secondary cause
+    Not for     people with a fragility fracture or secondary osteoporosis
+    """
+    return _finding("USPSTF 2025", _uspstf(patient, evidence, "2025"))
+
+
+_ISCD_FACTORS = (
+    "fracture.any", "fracture.low_trauma", "medicine.glucocorticoid",
+    "medicine.hormone_deprivation", "medicine.enzyme_inducing_anticonvulsant",
+    "condition.rheumatoid_arthritis", "condition.hyperparathyroidism", "condition.malabsorption",
+    "medicine.bone_active",
+)  # fmt: skip
+
+
+@rule("bone.testing.iscd_2023", reads=("person.sex", "person.age", *_ISCD_FACTORS))
+def iscd_2023(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether the ISCD of 2023 advises bone density testing.
+
+    Source      ISCD official positions 2023 (bone.test.iscd.*)
+    Population  adults
+    Not for     children
+    Differs     advises men from 70 to be tested, which USPSTF leaves open
+    """
+    factors = evidence.row("bone.test.iscd.factors")
+    limits = {s: evidence.row(f"bone.test.iscd.{n}_from_age") for s, n in _SEXES.items()}
+    return _finding("ISCD 2023", _by_sex(patient, limits, factors))
+
+
+_SEXES = {"female": "women", "male": "men"}
+
+
+def _by_sex(patient: Patient, limits: dict[str, Row], factors: Row) -> Advice:
+    """As `_by_age_or_factor`, with an age for each sex."""
+    if patient.sex in limits:
+        return _by_age_or_factor(patient, limits[patient.sex], factors)
+    # Without the sex, only an age that both limits accept answers.
+    later = max(limits.values(), key=lambda row: row.number)
+    advice = _by_age_or_factor(patient, later, factors)
+    if advice.answer == "not_covered":
+        return Advice(
+            answer="unknown",
+            rests_on=advice.rests_on,
+            because=advice.because,
+            missing=("person.sex",),
+        )
+    if advice.answer == "unknown":
+        return Advice(
+            answer="unknown",
+            rests_on=advice.rests_on,
+            because=advice.because,
+            missing=("person.sex", *advice.missing),
+        )
+    return advice
+
+
+@rule(
+    "bone.testing.sardar_2022",
+    reads=("person.age", "medicine.glucocorticoid", "fracture.low_trauma",
+           "person.limited_mobility", "intent.procedure"),
+)  # fmt: skip
+def sardar_2022(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether the best-practice guideline for spinal reconstruction asks for an evaluation.
+
+    Source      Sardar 2022 and its author's summary (bone.test.sardar.*)
+    Population  adults before elective spinal reconstruction
+    Not for     emergencies; eight further factors of the paper could not be read
+    """
+    instrumented = patient.intent.is_instrumented
+    rows = (evidence.row("bone.test.sardar.from_age"), evidence.row("bone.test.sardar.factors"))
+    if instrumented.no:
+        return _finding(
+            "Sardar 2022",
+            Advice(answer="not_applicable", rests_on=rows, because=instrumented.because),
+        )
+    advice = _by_age_or_factor(
+        patient, *rows, younger_from=evidence.row("bone.test.sardar.younger_from_age")
+    )
+    if instrumented.unknown:
+        advice = Advice(
+            answer="unknown",
+            rests_on=advice.rests_on,
+            because=advice.because,
+            missing=("intent.procedure", *advice.missing),
+        )
+    return _finding("Sardar 2022", advice)
+
+
+@rule("bone.testing.aoa_2019", reads=("person.age",))
+def aoa_2019(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether the American Orthopaedic Association of 2019 asks for a risk assessment.
+
+    Source      AOA, Beyond Own the Bone (bone.test.aoa.from_age)
+    Population  adults before elective orthopaedic surgery
+    Not for     people under 50
+    """
+    limit = evidence.row("bone.test.aoa.from_age")
+    age = patient.age
+    if age is None:
+        advice = Advice(answer="unknown", rests_on=(limit,), missing=("person.age",))
+    else:
+        answer = "assess_risk" if limit.met(age.number) else "not_covered"
+        advice = Advice(answer=answer, rests_on=(limit,), because=(age,))
+    return _finding("AOA 2019", advice)
+
+
+@rule(
+    "bone.testing.jbjs_reviews_2023",
+    reads=("person.sex", "person.age", "fracture.low_trauma", "medicine.glucocorticoid",
+           "condition.rheumatoid_arthritis", "person.parent_hip_fracture", "person.smoker",
+           *T_SCORES),
+)  # fmt: skip
+def jbjs_reviews_2023(patient: Patient, evidence: Evidence) -> Finding:
+    """Whether JBJS Reviews of 2023 asks for a DXA, if there was none in two years.
+
+    Source      JBJS Reviews 2023 (bone.test.jbjs.*)
+    Population  orthopaedic patients
+    Not for     people with a DXA in the last two years
+    """
+    recent = recent_density(patient, evidence)
+    factors = evidence.row("bone.test.jbjs.factors")
+    if recent:
+        return _finding(
+            "JBJS Reviews 2023",
+            Advice(answer="not_covered", rests_on=(factors,), because=recent),
+        )
+    limits = {s: evidence.row(f"bone.test.jbjs.{n}_from_age") for s, n in _SEXES.items()}
+    return _finding("JBJS Reviews 2023", _by_sex(patient, limits, factors))
+
+
+def recent_density(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
+    """The T-scores that are recent enough to answer the question of testing."""
+    days = int(evidence.row("bone.dxa.valid_days").number)
+    found = (patient.latest(what, within_days=days) for what in T_SCORES)
+    return tuple(f for f in found if f is not None)
+
+
+@rule(
+    "bone.order_dxa",
+    reads=tuple(
+        dict.fromkeys(
+            (*_USPSTF_READS, *_ISCD_FACTORS, *T_SCORES, "person.parent_hip_fracture",
+             "person.smoker", "condition.alcohol_dependence", "person.limited_mobility",
+             "intent.procedure", "ct.hounsfield.three_location", "ct.hounsfield.axial",
+             "bone.trabecular_bone_score", "mr.vertebral_bone_quality")
+        )
+    ),
+)  # fmt: skip
+def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding | None:
+    """Order a three-site DXA where there is no recent one and a guideline or an image asks for it.
+
+    Source      bone.test.*, bone.hounsfield.likely, bone.tbs.*, bone.vbq.possible
+    Population  adults before spine surgery
+    Not for     people with a DXA in the last two years
+    """
+    if recent_density(patient, evidence):
+        return None
+    asking = _guidelines_that_ask(patient, evidence)
+    signs = _signs_on_images(patient, evidence)
+    three_sites = evidence.row("bone.dxa.three_sites_for_spine_surgery")
+    rows = (
+        three_sites,
+        evidence.row("bone.dxa.valid_days"),
+        *(r for _, rs, _ in signs for r in rs),
+    )
+    if not asking and not signs:
+        undecided = _undecided(patient, evidence)
+        if not undecided:
+            return None
+        return Finding(
+            says="Whether a DXA is called for cannot be said yet; there is none of the last two "
+            "years.",
+            status=Status.UNKNOWN,
+            missing=undecided,
+            rests_on=rows,
+            stage=Stage.NOW,
+        )
+    reasons = [*asking, *(name for name, _, _ in signs)]
+    return Recommendation(
+        says=f"There is no DXA of the last two years, and it is called for by {_listed(reasons)}.",
+        action="Order a DXA of hip (total and neck), L1-L4 and distal third of the radius.",
+        who="surgeon or general practitioner",
+        category="order",
+        because=tuple(f for _, _, facts in signs for f in facts),
+        missing=("bone.t_score.total_hip", "bone.t_score.femoral_neck"),
+        rests_on=rows,
+        alternatives=("Hip and radius only, where the lumbar spine cannot be interpreted.",),
+        would_change=("A DXA of the last two years from elsewhere.",),
+        stage=Stage.NOW,
+        urgency=Urgency.SOON if patient.intent.is_instrumented.yes else Urgency.ROUTINE,
+    )
+
+
+# AOA asks for an assessment of risk first, and so does not itself call for a DXA.
+_ASKING = {
+    "USPSTF 2018": uspstf_2018,
+    "USPSTF 2025": uspstf_2025,
+    "ISCD 2023": iscd_2023,
+    "Sardar 2022": sardar_2022,
+    "JBJS Reviews 2023": jbjs_reviews_2023,
+}
+
+
+def _guidelines_that_ask(patient: Patient, evidence: Evidence) -> list[str]:
+    return [n for n, rule in _ASKING.items() if rule.one(patient, evidence).category == "test"]
+
+
+def _undecided(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
+    missing: dict[str, None] = {}
+    for guideline in _ASKING.values():
+        missing |= dict.fromkeys(guideline.one(patient, evidence).missing)
+    return tuple(missing)
+
+
+def _signs_on_images(
+    patient: Patient, evidence: Evidence
+) -> list[tuple[str, tuple[Row, ...], tuple[Fact, ...]]]:
+    """What on CT, DXA texture or MR points to poor bone: its name, its rows, its facts."""
+    found: list[tuple[str, tuple[Row, ...], tuple[Fact, ...]]] = []
+    attenuation, limit = screening_attenuation(patient), evidence.row("bone.hounsfield.likely")
+    if attenuation is not None and limit.met(attenuation.number):
+        found.append((f"attenuation below {limit.number:g} HU", (limit,), (attenuation,)))
+    texture = trabecular_category(patient, evidence)
+    if texture is not None and texture[0] == "degraded":
+        found.append(("a degraded trabecular bone score", (texture[2],), (texture[1],)))
+    score = patient.latest("mr.vertebral_bone_quality")
+    if score is not None and score_band(score.number, evidence) == "possible":
+        row = evidence.row("bone.vbq.possible")
+        found.append(("the vertebral bone quality score", (row,), (score,)))
+    return found
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
