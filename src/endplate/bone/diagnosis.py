@@ -9,6 +9,7 @@ from endplate.bone.attenuation import (
 )
 from endplate.bone.densitometry import (
     WHO_ASKS,
+    Group,
     category_of,
     classified_by_t_score,
     lowest_t_score,
@@ -20,6 +21,9 @@ from endplate.facts import Fact
 from endplate.findings import Finding, Position, Stage, Status, Urgency
 from endplate.record import UNKNOWN, Known, Patient, any_of
 from endplate.rules import rule
+
+# What a definition asks, by name: its answer, and the concepts that would answer it.
+Reasons = dict[str, tuple[Known, tuple[str, ...]]]
 
 _NBHA_SITES = ("femoral_neck", "total_hip", "femur", "lumbar_spine")
 _OSTEOPENIA_FRACTURES = ("vertebral", "proximal_humerus", "pelvis")
@@ -44,7 +48,7 @@ def _t_score_is(
     if lowest is None:
         return UNKNOWN
     found = category_of(lowest[1].number, evidence)
-    low_enough = found == "osteoporosis" or found == category
+    low_enough = found in ("osteoporosis", category)
     return Known("yes" if low_enough else "no", (lowest[1],))
 
 
@@ -57,14 +61,14 @@ def both(first: Known, second: Known) -> Known:
     return UNKNOWN
 
 
-def _named_missing(reasons: dict[str, tuple[Known, tuple[str, ...]]]) -> tuple[str, ...]:
+def _named_missing(reasons: Reasons) -> tuple[str, ...]:
     """The concepts behind those reasons that nobody could answer."""
     return tuple(
         dict.fromkeys(w for answer, asks in reasons.values() if answer.unknown for w in asks)
     )
 
 
-def _nbha_reasons(patient: Patient, evidence: Evidence) -> dict[str, tuple[Known, tuple[str, ...]]]:
+def _nbha_reasons(patient: Patient, evidence: Evidence) -> Reasons:
     """Each criterion of NBHA, its answer, and the concepts that would answer it."""
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES)
     osteopenic = any_of(_fracture(patient, s) for s in _OSTEOPENIA_FRACTURES)
@@ -96,68 +100,65 @@ def diagnosis_nbha(patient: Patient, evidence: Evidence) -> Finding:
     Differs     a distal forearm fracture counts "in some cases": it is shown, not counted
     """
     row = evidence.row("bone.diagnosis.nbha")
-    group = classified_by_t_score(patient, evidence)
-    reasons = _nbha_reasons(patient, evidence)
-    finding = _by_criteria("NBHA", "osteoporosis", reasons, row, group.answer)
     forearm = both(
         _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES),
         _fracture(patient, "distal_forearm"),
     )
-    if forearm.yes and finding.category != "osteoporosis":
-        row_says = "osteopenia with a forearm fracture counts in some cases"
-        positions = (Position(holder="NBHA", says=row_says, rests_on=(row,)),)
-    else:
-        positions = ()
-    return Finding(
-        says=finding.says,
-        status=finding.status,
-        category=finding.category,
-        parts=finding.parts,
-        because=(*finding.because, *group.because),
-        assumed=group.assumed,
-        missing=(*finding.missing, *group.missing),
-        rests_on=(row, *group.rests_on),
-        positions=positions,
-        stage=Stage.NOW if finding.category == "osteoporosis" else Stage.BACKGROUND,
-        urgency=Urgency.SOON if finding.category == "osteoporosis" else Urgency.INFORMATION,
+    in_some_cases = Position(
+        holder="NBHA",
+        says="osteopenia with a forearm fracture counts in some cases",
+        rests_on=(row,),
+    )
+    return _by_criteria(
+        "NBHA",
+        "osteoporosis",
+        _nbha_reasons(patient, evidence),
+        row,
+        classified_by_t_score(patient, evidence),
+        positions=(in_some_cases,) if forearm.yes else (),
     )
 
 
 def _by_criteria(
     name: str,
     verdict: str,
-    reasons: dict[str, tuple[Known, tuple[str, ...]]],
+    reasons: Reasons,
     row: Row,
-    group: str,
+    group: Group,
+    positions: tuple[Position, ...] = (),
 ) -> Finding:
     """The finding of a definition that is met by any one of its criteria."""
     fired = [reason for reason, (answer, _) in reasons.items() if answer.yes]
-    missing = () if fired else _named_missing(reasons)
-    because = tuple(
-        dict.fromkeys(f for answer, _ in reasons.values() if answer.yes for f in answer.because)
-    )
-    parts = {reason: answer.answer for reason, (answer, _) in reasons.items()}
+    missing = (*(() if fired else _named_missing(reasons)), *group.missing)
     words = verdict.replace("_", " ")
-    if group == "no":
-        says, status = f"{name}: does not apply to this person.", Status.NOT_APPLICABLE
-        fired, missing = [], ()
+    status, category = Status.ANSWERED, "not_met"
+    if group.answer == "no":
+        says, status, missing = "does not apply to this person", Status.NOT_APPLICABLE, ()
+    elif group.answer == "unknown":
+        says, status = "whether it applies to this person is unknown", Status.UNKNOWN
     elif fired:
-        says, status = f"{name}: {words}, by {'; '.join(fired)}.", Status.ANSWERED
+        says, category = f"{words}, by {'; '.join(fired)}", verdict
     elif missing:
-        says, status = f"{name}: not met on what is known; more is needed.", Status.UNKNOWN
+        says, status = "not met on what is known; more is needed", Status.UNKNOWN
     else:
-        says, status = f"{name}: not met.", Status.ANSWERED
-    if group == "unknown" and status is Status.ANSWERED:
-        says, status = f"{name}: whether it applies to this person is unknown.", Status.UNKNOWN
-    answered = status is Status.ANSWERED
+        says = "not met"
+    met = status is Status.ANSWERED and bool(fired)
     return Finding(
-        says=says,
-        status=status if status is not Status.UNKNOWN or missing else Status.ANSWERED,
-        category=(verdict if fired else "not_met") if answered else None,
-        parts=parts,
-        because=because,
+        says=f"{name}: {says}.",
+        status=status,
+        category=category if status is Status.ANSWERED else None,
+        parts={reason: answer.answer for reason, (answer, _) in reasons.items()},
+        because=tuple(
+            dict.fromkeys(
+                (*(f for a, _ in reasons.values() if a.yes for f in a.because), *group.because)
+            )
+        ),
+        assumed=group.assumed,
         missing=missing,
-        rests_on=(row,),
+        rests_on=(row, *group.rests_on),
+        positions=positions,
+        stage=Stage.NOW if met else Stage.BACKGROUND,
+        urgency=Urgency.SOON if met else Urgency.INFORMATION,
     )
 
 
@@ -170,7 +171,6 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
     Not for     premenopausal women, men under 50
     """
     row = evidence.row("bone.diagnosis.bhof")
-    group = classified_by_t_score(patient, evidence)
     sites = (*_NBHA_SITES, "distal_radius")
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", sites)
     t = ("bone.t_score.total_hip", "bone.t_score.lumbar_spine")
@@ -190,17 +190,8 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
             (*t, *(f"fracture.{s}.low_trauma" for s in with_osteopenia)),
         ),
     }
-    finding = _by_criteria("BHOF 2022", "treatment_indicated", reasons, row, group.answer)
-    return Finding(
-        says=finding.says,
-        status=finding.status,
-        category=finding.category,
-        parts=finding.parts,
-        because=(*finding.because, *group.because),
-        assumed=group.assumed,
-        missing=(*finding.missing, *group.missing),
-        rests_on=(row, *group.rests_on),
-    )
+    group = classified_by_t_score(patient, evidence)
+    return _by_criteria("BHOF 2022", "treatment_indicated", reasons, row, group)
 
 
 def _attenuation_below(patient: Patient, evidence: Evidence) -> Known:
@@ -284,9 +275,7 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
     )
 
 
-def routes_to_osteoporosis(
-    patient: Patient, evidence: Evidence
-) -> dict[str, tuple[Known, tuple[str, ...]]]:
+def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
     """Each of the four routes with its answer and the concepts that would answer it."""
     group = classified_by_t_score(patient, evidence)
     dxa = osteoporosis_by_dxa.one(patient, evidence)
