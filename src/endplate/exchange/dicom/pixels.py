@@ -39,8 +39,8 @@ class _Format(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        kind = f"{'>' if self.is_big_endian else '<'}{'i' if self.is_signed else 'u'}{self.allocated // 8}"
-        return np.dtype(kind)
+        order, sign = ">" if self.is_big_endian else "<", "i" if self.is_signed else "u"
+        return np.dtype(f"{order}{sign}{self.allocated // 8}")
 
     def fits_int16(self, shift: int) -> bool:
         """Whether any value that can be stored is an int16 after `shift` was added."""
