@@ -70,7 +70,8 @@ class Finding(Struct, frozen=True, kw_only=True, tag_field="kind", tag="finding"
         The facts it rests on; concept ids that would change or firm up the answer; facts that
         nobody gave and that were taken as true, always shown.
     rests_on, cites, edition, strength, verified
-        The evidence rows applied, and what follows from them.
+        The evidence rows applied, and what follows from them. Verified means that every
+        number was read in its source; a choice of ours has no source to be read in.
     positions
         Where sources disagree: each of them.
     limits

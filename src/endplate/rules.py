@@ -43,6 +43,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     population: str
     not_for: str
     scores: str = ""
+    headline: int | None = None
 
     def __call__(self, patient: Patient, evidence: Evidence) -> tuple[AnyFinding, ...]:
         """All findings of this rule about this person."""
@@ -58,7 +59,9 @@ class Rule(Struct, frozen=True, kw_only=True):
         return only
 
 
-def rule(id: str, *, reads: Iterable[str], scores: str = "") -> Callable[[Question], Rule]:
+def rule(
+    id: str, *, reads: Iterable[str], scores: str = "", headline: int | None = None
+) -> Callable[[Question], Rule]:
     """Make a function a rule.
 
     Parameters
@@ -69,6 +72,8 @@ def rule(id: str, *, reads: Iterable[str], scores: str = "") -> Callable[[Questi
         The concepts that can change its answer; ``bone.t_score.*`` stands for all below.
     scores
         The short name under which ``endplate score`` offers it, for a score or formula.
+    headline
+        Its place in a plan's summary, if what it says belongs there.
     """
 
     def register(question: Question) -> Rule:
@@ -84,6 +89,7 @@ def rule(id: str, *, reads: Iterable[str], scores: str = "") -> Callable[[Questi
             population=notes.get("Population", ""),
             not_for=notes.get("Not for", ""),
             scores=scores,
+            headline=headline,
         )
         _rules[id] = made
         return made
@@ -125,7 +131,7 @@ def _completed(finding: AnyFinding, by: Rule) -> AnyFinding:
     fields["cites"] = tuple(dict.fromkeys(c for row in rows for c in row.cites))
     fields["edition"] = _joined(row.edition for row in rows)
     fields["strength"] = finding.strength or _joined(row.strength for row in finding.rests_on)
-    fields["verified"] = all(row.verified for row in rows)
+    fields["verified"] = all(row.verified or row.mark == "choice" for row in rows)
     fields["overrides"] = tuple(dict.fromkeys(r.name for r in rows if r.overridden))
     if not finding.limits and by.not_for:
         fields["limits"] = (f"Not for: {by.not_for}",)

@@ -223,6 +223,7 @@ def _degraded_with_osteopenia(patient: Patient, evidence: Evidence) -> Known:
     reads=(*_READS, *REGIONS, "bone.trabecular_bone_score", "bone.t_score.site_unknown",
            "fracture.low_trauma", "condition.osteoporosis", "bone.t_score.vertebra",
            "bone.vertebra_excluded"),
+    headline=1,
 )  # fmt: skip
 def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
     """Whether it is osteoporosis by any of four routes, and which of them fired.
@@ -305,6 +306,7 @@ def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
 @rule(
     "bone.vertebral_deformity",
     reads=("vertebra.genant_grade", "fracture.vertebral", "fracture.vertebral.low_trauma"),
+    headline=2,
 )
 def vertebral_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
     """Whether a measured vertebral deformity is a fracture that nobody has written down.

@@ -8,7 +8,7 @@ from typing import Any
 from endplate.bone.densitometry import classified_by_t_score, lowest_t_score, t_score
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
-from endplate.findings import Finding, PartValue, Stage, Status, Urgency
+from endplate.findings import Finding, PartValue, Position, Stage, Status, Urgency
 from endplate.record import Known, Patient
 from endplate.rules import rule
 
@@ -25,15 +25,30 @@ def trabecular_category(patient: Patient, evidence: Evidence) -> tuple[str, Fact
     score = patient.latest("bone.trabecular_bone_score")
     if score is None:
         return None
-    choice = evidence.choice("bone.trabecular_bone_score_scheme")
-    degraded = evidence.row(f"bone.tbs.{choice.use}.degraded")
-    normal = evidence.row(f"bone.tbs.{choice.use}.normal")
-    category = "partially_degraded"
-    if degraded.met(score.number):
-        category = "degraded"
-    elif normal.met(score.number):
-        category = "normal"
+    scheme = evidence.choice("bone.trabecular_bone_score_scheme").use
+    category, degraded, normal = _by_scheme(score.number, scheme, evidence)
     return category, score, degraded, normal
+
+
+def _by_scheme(score: float, scheme: str, evidence: Evidence) -> tuple[str, Row, Row]:
+    degraded = evidence.row(f"bone.tbs.{scheme}.degraded")
+    normal = evidence.row(f"bone.tbs.{scheme}.normal")
+    if degraded.met(score):
+        return "degraded", degraded, normal
+    return ("normal" if normal.met(score) else "partially_degraded"), degraded, normal
+
+
+def _by_every_scheme(score: float, evidence: Evidence) -> tuple[Position, ...]:
+    """What each scheme and the review call a score, the one chosen marked."""
+    choice = evidence.choice("bone.trabecular_bone_score_scheme")
+    found = []
+    for scheme, holder in (("mccloskey2016", "McCloskey 2016"), ("original", "original scheme")):
+        category, *rows = _by_scheme(score, scheme, evidence)
+        says = _TBS_IN_WORDS[category]
+        found.append(
+            Position(holder=holder, says=says, rests_on=tuple(rows), default=choice.use == scheme)
+        )
+    return tuple(found)
 
 
 @rule(
@@ -62,6 +77,7 @@ def trabecular_bone_score(patient: Patient, evidence: Evidence) -> Finding:
             rests_on=(use,),
         )
     category, score, *rows = found
+    positions = _by_every_scheme(score.number, evidence)
     low = evidence.row("bone.tbs.body_mass_index_from")
     high = evidence.row("bone.tbs.body_mass_index_to")
     body_mass_index = patient.latest("person.body_mass_index")
@@ -83,6 +99,7 @@ def trabecular_bone_score(patient: Patient, evidence: Evidence) -> Finding:
         because=(score, *((body_mass_index,) if body_mass_index else ())),
         missing=() if body_mass_index else ("person.body_mass_index",),
         rests_on=(*rows, use, low, high),
+        positions=positions if len({p.says for p in positions}) > 1 else (),
         stage=Stage.NOW if category == "degraded" else Stage.BACKGROUND,
         urgency=Urgency.ROUTINE if category == "degraded" else Urgency.INFORMATION,
     )

@@ -18,6 +18,7 @@ _IN_WORDS = {
     "test": "bone density testing is advised",
     "not_covered": "does not advise testing on what is known",
     "insufficient_evidence": "finds the evidence insufficient to advise for or against testing",
+    "recent": "asks for a DXA only if there was none in two years, and there is one",
     "assess_risk": "asks for an assessment of fracture risk, and for testing if it is high",
 }
 
@@ -300,7 +301,7 @@ def jbjs_reviews_2023(patient: Patient, evidence: Evidence) -> Finding:
     if recent:
         return _finding(
             "JBJS Reviews 2023",
-            Advice(answer="not_covered", rests_on=(factors,), because=recent),
+            Advice(answer="recent", rests_on=(factors,), because=recent),
         )
     limits = {s: evidence.row(f"bone.test.jbjs.{n}_from_age") for s, n in _SEXES.items()}
     return _finding("JBJS Reviews 2023", _by_sex(patient, limits, factors))
@@ -323,6 +324,7 @@ def recent_density(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
              "bone.trabecular_bone_score", "mr.vertebral_bone_quality")
         )
     ),
+    headline=3,
 )  # fmt: skip
 def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding | None:
     """Order a three-site DXA where there is no recent one and a guideline or an image asks for it.

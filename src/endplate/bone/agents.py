@@ -1,0 +1,218 @@
+"""Bone medicines before spine surgery: what speaks against each, and which comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from endplate.bone.diagnosis import osteoporosis
+from endplate.evidence import Evidence, Row
+from endplate.findings import Check, Finding, Recommendation, Stage, Status, Urgency
+from endplate.record import UNKNOWN, Known, Patient
+from endplate.rules import rule
+
+AGENTS = (
+    "teriparatide", "abaloparatide", "romosozumab", "denosumab", "alendronate", "risedronate",
+    "zoledronate",
+)  # fmt: skip
+
+_CHECK_READS = (
+    "condition.paget_disease", "condition.skeletal_malignancy", "procedure.skeletal_radiotherapy",
+    "condition.malignancy", "condition.hereditary_osteosarcoma_risk", "condition.open_epiphyses",
+    "condition.hypercalcaemia", "condition.hyperparathyroidism",
+    "condition.unexplained_high_alkaline_phosphatase", "condition.cardiovascular_event",
+    "condition.cardiovascular_event_history", "condition.hypocalcaemia", "person.sex",
+    "condition.oesophageal_disease", "person.can_sit_upright_30_minutes",
+    "lab.creatinine_clearance", "lab.egfr", "person.pregnant", "person.postmenopausal",
+    "person.age",
+)  # fmt: skip
+
+
+def answer_to(patient: Patient, row: Row) -> tuple[Known, tuple[str, ...]]:
+    """Whether what a check row looks for is there, and the concepts that would answer it."""
+    line = row.table[0]
+    asks, how = str(line["asks"]), str(line["how"])
+    if how == "ever":
+        return patient.ever(asks), (asks,)
+    if how == "now":
+        return patient.has(asks), (asks,)
+    if how == "within":
+        return patient.within(asks, int(row.number)), (asks,)
+    if how == "can":  # the row warns of an inability, the fact states the ability
+        can = patient.has(asks)
+        return Known({"yes": "no", "no": "yes"}.get(can.answer, "unknown"), can.because), (asks,)
+    if how == "male":
+        sex = patient.latest(asks)
+        if patient.sex is None or sex is None:
+            return UNKNOWN, (asks,)
+        return Known("yes" if patient.sex == "male" else "no", (sex,)), (asks,)
+    if how == "pregnancy":
+        return _pregnancy(patient, asks)
+    if how == "below":
+        fact = patient.latest(asks) or (
+            patient.latest(str(line["stand_in"])) if "stand_in" in line else None
+        )
+        if fact is None:
+            return UNKNOWN, (asks,)
+        return Known("yes" if row.met(fact.number) else "no", (fact,)), (asks,)
+    raise KeyError(f"{row.name}: {how!r} is no known question.")
+
+
+def _pregnancy(patient: Patient, asks: str) -> tuple[Known, tuple[str, ...]]:
+    """Pregnancy is ruled out in men and after the menopause, and else asked for."""
+    sex = patient.latest("person.sex")
+    if patient.sex == "male" and sex is not None:
+        return Known("no", (sex,)), (asks,)
+    passed = patient.ever("person.postmenopausal")
+    if passed.yes:
+        return Known("no", passed.because), (asks,)
+    return patient.has(asks), (asks,)
+
+
+def check_rows(evidence: Evidence, agent: str) -> tuple[Row, ...]:
+    """The things to look for before an agent is given."""
+    line = evidence.row(f"bone.agent.{agent}").table[0]
+    return evidence.under(f"bone.agent.{line.get('same_checks_as', agent)}.check.")
+
+
+def checks_of(patient: Patient, rows: Iterable[Row]) -> tuple[Check, ...]:
+    """Each thing looked for, with its answer."""
+    found = []
+    for row in rows:
+        answer, _ = answer_to(patient, row)
+        says = row.says
+        if answer.because and answer.because[0].what == row.table[0].get("stand_in"):
+            says += " (the eGFR stands in for the creatinine clearance)"
+        found.append(
+            Check(what=row.name.rsplit(".", 1)[-1], answer=answer.answer, says=says,
+                  because=answer.because)
+        )  # fmt: skip
+    return tuple(found)
+
+
+def verdict_on(patient: Patient, evidence: Evidence, agent: str) -> str:
+    """``contraindicated``, ``avoid``, ``off_label``, ``caution``, ``unknown`` or ``possible``."""
+    kinds = {"contraindicated": 0, "avoid": 1}
+    worst, unknown = "possible", False
+    softer = []
+    for row in check_rows(evidence, agent):
+        answer, _ = answer_to(patient, row)
+        kind = str(row.table[0]["kind"])
+        unknown = unknown or answer.unknown
+        if answer.yes and kind in kinds:
+            worst = min((kind, worst), key=lambda k: kinds.get(k, len(kinds)))
+        elif answer.yes:
+            softer.append(kind)
+    if worst != "possible":
+        return worst
+    if unknown:
+        return "unknown"
+    return "off_label" if "off_label" in softer else "caution" if softer else "possible"
+
+
+_IN_WORDS = {
+    "contraindicated": "contraindicated",
+    "avoid": "to be avoided",
+    "off_label": "possible, off-label",
+    "caution": "possible, with caution",
+    "unknown": "cannot be judged before the open questions are answered",
+    "possible": "nothing on record speaks against it",
+}
+
+
+@rule("bone.agent", reads=(*_CHECK_READS, *osteoporosis.reads))
+def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
+    """For each bone medicine, what was looked for and what speaks against it.
+
+    Source      US labels, CNS 2021, patel2024 (bone.agent.*)
+    Population  adults with osteoporosis before spine surgery
+    Not for     prescribing: labels change, and the current one is read before use
+    """
+    if osteoporosis.one(patient, evidence).category != "osteoporosis":
+        return
+    for agent in AGENTS:
+        about = evidence.row(f"bone.agent.{agent}")
+        extra = evidence.rows.get(f"bone.agent.{agent}.evidence")
+        rows = check_rows(evidence, agent)
+        answers = [(row, *answer_to(patient, row)) for row in rows]
+        verdict = verdict_on(patient, evidence, agent)
+        against = [row.says.split(":")[0] for row, answer, _ in answers if answer.yes]
+        asked = tuple(w for _, answer, asks in answers if answer.unknown for w in asks)
+        says = f"{agent.capitalize()}: {_IN_WORDS[verdict]}"
+        says += f" ({'; '.join(against)})" if against else ""
+        yield Recommendation(
+            about=agent,
+            says=says + ".",
+            action=f"Discuss {agent} with a bone specialist."
+            if verdict not in ("contraindicated", "avoid")
+            else f"Do not choose {agent}.",
+            who="bone specialist with the surgeon",
+            status=Status.UNKNOWN if verdict == "unknown" else Status.ANSWERED,
+            category=None if verdict == "unknown" else verdict,
+            because=tuple(f for _, answer, _ in answers for f in answer.because),
+            missing=asked,
+            checked=checks_of(patient, rows),
+            rests_on=(about, *((extra,) if extra else ()), *rows),
+            stage=Stage.BEFORE_SURGERY,
+            urgency=Urgency.ROUTINE,
+        )
+
+
+@rule(
+    "bone.first_choice_agent",
+    reads=(*_CHECK_READS, *osteoporosis.reads, "intent.procedure"),
+    headline=6,
+)
+def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation | None:
+    """Which bone medicine comes first before instrumented surgery, as a proposal to discuss.
+
+    Source      order put together from CNS 2021 and patel2024 (bone.agent.first_choice)
+    Population  adults with osteoporosis before instrumented spine surgery
+    Not for     deciding: a bone specialist does, with the current labels
+    """
+    found = osteoporosis.one(patient, evidence)
+    if found.category != "osteoporosis" or patient.intent.is_instrumented.no:
+        return None
+    order = evidence.row("bone.agent.first_choice")
+    verdicts = {a: verdict_on(patient, evidence, a) for a in AGENTS}
+    open_to = [a for a in AGENTS if verdicts[a] not in ("contraindicated", "avoid")]
+    if not open_to:
+        return Recommendation(
+            says="Something speaks against each of the bone medicines listed.",
+            action="Refer to a bone specialist for the choice of treatment.",
+            who="surgeon",
+            category="none",
+            because=found.because,
+            rests_on=(order,),
+            stage=Stage.BEFORE_SURGERY,
+            urgency=Urgency.SOON,
+        )
+    first = open_to[0]
+    rows = check_rows(evidence, first)
+    unknown = tuple(
+        w for row in rows for a, asks in (answer_to(patient, row),) if a.unknown for w in asks
+    )
+    undecided = verdicts[first] == "unknown"
+    says = f"First to discuss: {first}"
+    if undecided:
+        says += f", once {len(unknown)} open questions about it are answered"
+    elif verdicts[first] != "possible":
+        says += f" ({_IN_WORDS[verdicts[first]]})"
+    return Recommendation(
+        says=says + ".",
+        action=f"Discuss {first} with a bone specialist before the operation.",
+        who="surgeon with a bone specialist",
+        status=Status.UNKNOWN if undecided else Status.ANSWERED,
+        category=None if undecided else first,
+        because=(*found.because, *patient.intent.because),
+        missing=unknown,
+        checked=checks_of(patient, rows),
+        alternatives=tuple(f"{a}: {_IN_WORDS[verdicts[a]]}" for a in open_to[1:]),
+        rests_on=(
+            order,
+            evidence.row(f"bone.agent.{first}"),
+            evidence.row("bone.agent.sequential"),
+        ),
+        would_change=("A contraindication that is not on record.", "The specialist's judgement."),
+        stage=Stage.BEFORE_SURGERY,
+        urgency=Urgency.SOON,
+    )

@@ -1,0 +1,164 @@
+"""Facts typed by a person: ``case.toml`` and tables of concept, value, unit, date.
+
+In ``case.toml`` a table's name and its keys make the concept's id: ``[intent]`` with
+``procedure = "fusion"`` is ``intent.procedure``. A value that needs a unit, a date, a level or a
+side is written as ``{ value = 18, unit = "ng/mL", on = 2026-02-01 }``; several values of one
+concept as a list of such.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from endplate import vocabulary
+from endplate.exchange.intake import Intake, lookup
+from endplate.facts import InputProblem, Side
+
+CASE_FILE = "case.toml"
+_DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
+_SETTINGS = frozenset({"posture", "on", "labels", "title"})
+
+
+def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
+    """Take in the facts of a ``case.toml``; its settings (``labels``, ``title``) are returned.
+
+    Raises
+    ------
+    InputProblem
+        If the file is no TOML: a typing error there must not be passed over.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputProblem(
+            f"{path.name}: cannot be read. It must be a text file in UTF-8; "
+            f"{type(problem).__name__}. Save it again as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as problem:
+        raise InputProblem(
+            f"{path.name}: cannot be read. It must be TOML, as in key = value; {problem}. "
+            f"Correct that line."
+        ) from None
+    on = _day(data.get("on"))
+    if "posture" in data:
+        _take(intake, "imaging.posture", {"value": data["posture"]}, on, path.name)
+    for name, value in _leaves({k: v for k, v in data.items() if k not in _SETTINGS}):
+        for cells in value if isinstance(value, list) else [value]:
+            _take(
+                intake, name, cells if isinstance(cells, dict) else {"value": cells}, on, path.name
+            )
+    return {k: str(data[k]) for k in ("labels", "title") if k in data}
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each concept id of a nested table with its value; ``[facts]`` adds nothing to the id."""
+    for key, value in table.items():
+        name = key if not prefix and key != "facts" else f"{prefix}{key}"
+        if isinstance(value, dict) and "value" not in value:
+            yield from _leaves(value, "" if key == "facts" and not prefix else f"{name}.")
+        else:
+            yield name, value
+
+
+def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, file: str) -> None:
+    concept = lookup(name)
+    where = f"{file}: {name}"
+    if concept is None:
+        near = vocabulary.nearest(name)
+        hint = f" Nearest: {', '.join(near)}." if near else ""
+        intake.problem(
+            "typed.unknown_concept",
+            f"{name!r}: is no concept that Endplate knows; the value was not used.{hint}",
+            file,
+            (
+                f"Write {near[0]!r} if that is meant."
+                if near
+                else "See 'endplate rules --concepts'.",
+            ),
+        )
+        return
+    odd = sorted(set(cells) - _DETAILS)
+    if odd:
+        intake.problem(
+            "typed.unknown_key",
+            f"{name}: the key {odd[0]!r} is not understood; the value was not used.",
+            where,
+            (f"Use {', '.join(sorted(_DETAILS))}.",),
+        )
+        return
+    side = cells.get("side")
+    if side not in (None, "left", "right"):
+        intake.problem("typed.side", f"{name}: side must be left or right; not used.", where)
+        return
+    day = cells.get("on", cells.get("date"))
+    given = _day(day)
+    if day not in (None, "") and given is None:
+        intake.problem(
+            "typed.date", f"{name}: the date is not like 2026-01-31; the value was not used.", where
+        )
+        return
+    intake.take(
+        concept,
+        _plain(cells.get("value")),
+        unit=str(cells.get("unit") or ""),
+        on=given or on,
+        until=_day(cells.get("until")),
+        level=str(cells["level"]) if cells.get("level") else None,
+        side=_side(side),
+        source=file,
+    )
+
+
+def _side(side: Any) -> Side | None:
+    return "left" if side == "left" else "right" if side == "right" else None
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date | datetime) else value
+
+
+def _day(value: Any) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value).strip()) if value else None
+    except ValueError:
+        return None
+
+
+def is_table_of_facts(path: Path) -> bool:
+    """Whether a CSV or TSV file has the columns of typed facts."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            head = file.readline().lower()
+    except (OSError, UnicodeDecodeError):
+        return False
+    columns = {c.strip().strip('"') for c in head.replace(";", ",").replace("\t", ",").split(",")}
+    return {"concept", "value"} <= columns
+
+
+def read_table(path: Path, intake: Intake) -> None:
+    """Take in a CSV or TSV of facts: columns concept, value, unit, date, level, side.
+
+    The separator is a comma, semicolon or tab. A number is written with a point; a decimal
+    comma is refused, as it cannot be told from a separator.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    first = text.split("\n", 1)[0]
+    separator = max("\t;,", key=first.count)
+    rows = csv.DictReader(io.StringIO(text), delimiter=separator)
+    for number, row in enumerate(rows, 2):
+        cells = {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k}
+        name = cells.pop("concept", "")
+        if not name and not any(cells.values()):
+            continue
+        known = {k: v for k, v in cells.items() if k in _DETAILS and v}
+        _take(intake, name, known, None, f"{path.name}:{number}")
