@@ -109,7 +109,13 @@ def hounsfield(patient: Patient, evidence: Evidence) -> Finding:
         )
         if not known
     )
-    caveat = "; tube voltage or contrast is unknown, which can shift it" if missing else ""
+    if fact.level != "L1":
+        missing = ("ct.hounsfield.three_location", *missing)
+    caveat = (
+        "; tube voltage or contrast is unknown, which can shift it"
+        if comparable == "unknown"
+        else ""
+    )
     return Finding(
         says=f"Attenuation {fact.number:.0f} HU at {fact.level}: {IN_WORDS[band]}{caveat}.",
         value=fact.number,

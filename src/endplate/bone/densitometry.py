@@ -102,6 +102,18 @@ def lowest_t_score(patient: Patient, sites: Iterable[str]) -> tuple[str, Fact] |
     return min(found, key=lambda pair: pair[1].number) if found else None
 
 
+def sites_not_measured(patient: Patient, sites: Iterable[str]) -> tuple[str, ...]:
+    """The concepts of those sites whose T-score nobody has; a T-score of the femur without its
+    region stands for neck and total hip.
+    """
+    femur = t_score(patient, "femur") is not None
+    return tuple(
+        f"bone.t_score.{site}"
+        for site in sites
+        if site != "femur" and t_score(patient, site) is None and not (femur and site in HIP)
+    )
+
+
 def usable_sites(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
     """The sites on which osteoporosis is diagnosed here, by the evidence's choice.
 
@@ -148,7 +160,8 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     group = classified_by_t_score(patient, evidence)
     limit = evidence.row("bone.t_score.osteoporosis")
     rows = (limit, evidence.row("bone.t_score.low_bone_mass"), evidence.row("bone.dxa.sites"))
-    lowest = lowest_t_score(patient, usable_sites(patient, evidence))
+    sites = usable_sites(patient, evidence)
+    lowest = lowest_t_score(patient, sites)
     if lowest is None:
         return _no_site(patient, rows)
     site, fact = lowest
@@ -157,10 +170,7 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
         return _outside_the_group(said, fact, group, rows)
     category = category_of(fact.number, evidence)
     fracture = patient.ever("fracture.low_trauma")
-    missing = tuple(
-        w for w in ("bone.t_score.total_hip", "bone.t_score.femoral_neck")
-        if patient.latest(w) is None and t_score(patient, "femur") is None
-    )  # fmt: skip
+    missing = sites_not_measured(patient, sites)
     if category == "osteoporosis":
         missing = ("fracture.low_trauma",) if fracture.unknown else ()
         if fracture.yes:

@@ -14,6 +14,8 @@ from endplate.bone.densitometry import (
     classified_by_t_score,
     lowest_t_score,
     osteoporosis_by_dxa,
+    sites_not_measured,
+    usable_sites,
 )
 from endplate.bone.fracture_risk import frax_reaches_threshold, trabecular_category
 from endplate.evidence import Evidence, Row
@@ -43,13 +45,17 @@ def _fracture(patient: Patient, site: str) -> Known:
 def _t_score_is(
     patient: Patient, evidence: Evidence, category: str, sites: tuple[str, ...]
 ) -> Known:
-    """Whether the lowest T-score at some sites is in a category or below it."""
+    """Whether the lowest T-score at some sites is in a category or below it.
+
+    Yes from one site; no only if all of the sites that can be used were measured.
+    """
+    sites = tuple(s for s in sites if s in usable_sites(patient, evidence))
     lowest = lowest_t_score(patient, sites)
     if lowest is None:
         return UNKNOWN
-    found = category_of(lowest[1].number, evidence)
-    low_enough = found in ("osteoporosis", category)
-    return Known("yes" if low_enough else "no", (lowest[1],))
+    if category_of(lowest[1].number, evidence) in ("osteoporosis", category):
+        return Known("yes", (lowest[1],))
+    return UNKNOWN if sites_not_measured(patient, sites) else Known("no", (lowest[1],))
 
 
 def both(first: Known, second: Known) -> Known:
@@ -71,8 +77,8 @@ def _named_missing(reasons: Reasons) -> tuple[str, ...]:
 def _nbha_reasons(patient: Patient, evidence: Evidence) -> Reasons:
     """Each criterion of NBHA, its answer, and the concepts that would answer it."""
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES)
+    t = sites_not_measured(patient, _NBHA_SITES)
     osteopenic = any_of(_fracture(patient, s) for s in _OSTEOPENIA_FRACTURES)
-    t = ("bone.t_score.total_hip", "bone.t_score.lumbar_spine")
     fractures = tuple(f"fracture.{s}.low_trauma" for s in _OSTEOPENIA_FRACTURES)
     return {
         "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", _NBHA_SITES), t),
@@ -173,7 +179,7 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
     row = evidence.row("bone.diagnosis.bhof")
     sites = (*_NBHA_SITES, "distal_radius")
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", sites)
-    t = ("bone.t_score.total_hip", "bone.t_score.lumbar_spine")
+    t = sites_not_measured(patient, sites)
     with_osteopenia = ("proximal_humerus", "pelvis", "distal_forearm")
     reasons = {
         "hip or vertebral fracture": (
@@ -283,7 +289,8 @@ def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
     by_dxa = UNKNOWN
     if dxa.category is not None:
         met = dxa.category in ("osteoporosis", "severe_osteoporosis")
-        by_dxa = Known("yes" if met else "no", dxa.because)
+        if met or not dxa.missing:  # one site can show it, only all of them can rule it out
+            by_dxa = Known("yes" if met else "no", dxa.because)
     elif dxa.status is Status.NOT_APPLICABLE:
         by_dxa = Known("no", group.because)
     nbha = meets_nbha(patient, evidence)
