@@ -66,9 +66,14 @@ class Intake:
         self._ignored[noted] = self._ignored.get(noted, 0) + count
 
     @property
-    def lines(self) -> int:
-        """How many different problems and things left aside were noted so far."""
-        return len(self._problems) + len(self._ignored)
+    def problem_lines(self) -> int:
+        """How many different problems were noted so far."""
+        return len(self._problems)
+
+    @property
+    def ignored_lines(self) -> int:
+        """How many different things were noted as left aside so far."""
+        return len(self._ignored)
 
     def add(self, understood: Understood) -> None:
         """Take in what another reader understood."""
