@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date
 
@@ -74,11 +75,18 @@ def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[An
     if len(set(keys)) != len(keys):
         twice = sorted({k for k in keys if keys.count(k) > 1})
         raise ValueError(f"{twice[0]}: a rule spoke twice about the same thing.")
-    return tuple(sorted(found, key=_order))
+    place = _headlines()
+
+    def order(finding: Finding) -> tuple[int, int, float, str]:
+        stage, urgency = _STAGES.index(finding.stage), _URGENCIES.index(finding.urgency)
+        return (stage, urgency, place.get(finding.rule, math.inf), finding.key)
+
+    return tuple(sorted(found, key=order))
 
 
-def _order(finding: Finding) -> tuple[int, int, str]:
-    return (_STAGES.index(finding.stage), _URGENCIES.index(finding.urgency), finding.key)
+def _headlines() -> dict[str, int]:
+    """The place in a summary of each rule that has one."""
+    return {rule.id: rule.headline for rule in rules.find() if rule.headline is not None}
 
 
 def arranged(findings: tuple[AnyFinding, ...], on: date, evidence: Evidence) -> CarePlan:
@@ -102,7 +110,7 @@ def _summary(findings: tuple[AnyFinding, ...]) -> tuple[str, ...]:
     Emergencies come first, then what its rule calls a headline, in the rules' order; the first
     headline, the verdict, is there whatever its urgency.
     """
-    place = {rule.id: rule.headline for rule in rules.find() if rule.headline is not None}
+    place = _headlines()
     emergencies = [f for f in findings if f.urgency is Urgency.EMERGENCY]
     headlines = sorted((f for f in findings if f.rule in place), key=lambda f: place[f.rule])
     pressing = [f for f in headlines if f.urgency is Urgency.SOON or place[f.rule] == 1]
