@@ -124,7 +124,7 @@ class Row(Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The number as it is printed: ``≤ -2.5``, ``20 %``."""
-        unit = "" if self.unit in ("", "1") else f" {self.unit}"
+        unit = {"": "", "1": "", "[hnsf'U]": " HU", "a": " years"}.get(self.unit, f" {self.unit}")
         sign = f"{_SIGN[self.compare]} " if self.compare else ""
         return f"{sign}{self.number:g}{unit}"
 

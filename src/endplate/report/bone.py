@@ -68,6 +68,8 @@ def _t_scores(patient: Patient, evidence: Evidence) -> Panel:
                 low_mass.number,
                 _source(low_mass),
                 poor=False,
+                low_in=False,
+                high_in=False,
             ),
         ),
         points=tuple(points),
@@ -94,7 +96,7 @@ def _attenuation(patient: Patient, evidence: Evidence) -> Panel:
         axis=(0, 300),
         ticks=(50, 110, 160, 200, 250),
         zones=(
-            Zone("likely osteoporosis", None, likely.number, _source(likely)),
+            Zone("likely osteoporosis", None, likely.number, _source(likely), high_in=False),
             Zone(
                 "low or uncertain",
                 likely.number,
@@ -120,7 +122,15 @@ def _trabecular_bone_score(patient: Patient, evidence: Evidence) -> Panel:
         ticks=(1.0, 1.2, 1.4, 1.6),
         zones=(
             Zone("degraded", None, degraded.number, _source(degraded)),
-            Zone("partially degraded", degraded.number, normal.number, _source(normal), poor=False),
+            Zone(
+                "partially degraded",
+                degraded.number,
+                normal.number,
+                _source(normal),
+                poor=False,
+                low_in=False,
+                high_in=False,
+            ),
         ),
         points=(_point("L1-L4", score, 3),) if score else (),
     )
@@ -137,7 +147,14 @@ def _bone_quality(patient: Patient, evidence: Evidence) -> Panel:
         ticks=(1, 2, 2.8, 4, 5),
         zones=(
             Zone("possible osteoporosis", possible.number, None, _source(possible)),
-            Zone("uncertain", uncertain.number, possible.number, _source(uncertain), poor=False),
+            Zone(
+                "uncertain",
+                uncertain.number,
+                possible.number,
+                _source(uncertain),
+                poor=False,
+                high_in=False,
+            ),
         ),
         points=(_point("L1-L4", score, 2),) if score else (),
         poorer_is_higher=True,

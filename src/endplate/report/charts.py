@@ -35,13 +35,24 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A range on a scale that a source gives a meaning to; None leaves it open at that end."""
+    """A range on a scale that a source gives a meaning to; None leaves it open at that end.
+
+    `low_in` and `high_in` say whether the end itself belongs to it.
+    """
 
     name: str
     low: float | None
     high: float | None
     source: str
     poor: bool = True
+    low_in: bool = True
+    high_in: bool = True
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the range."""
+        above = self.low is None or value > self.low or (self.low_in and value == self.low)
+        below = self.high is None or value < self.high or (self.high_in and value == self.high)
+        return above and below
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +185,10 @@ def ladder_table(panels: tuple[Panel, ...]) -> list[tuple[str, str, str, str]]:
     lines = []
     for panel in panels:
         for point in panel.points:
-            zones = [z.name for z in panel.zones if _lies_in(point.value, z)]
+            zones = [z.name for z in panel.zones if z.holds(point.value)]
             remark = point.struck or point.doubt
             unit = f" {panel.unit}" if panel.unit else ""
             lines.append(
                 (f"{panel.title}, {point.name}", f"{point.text}{unit}", ", ".join(zones), remark)
             )
     return lines
-
-
-def _lies_in(value: float, zone: Zone) -> bool:
-    above = zone.low is None or value >= zone.low
-    below = zone.high is None or value <= zone.high
-    return above and below
