@@ -1,0 +1,51 @@
+"""What every command prints: the JSON envelope, and plain tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from endplate import __version__, codec
+from endplate.facts import Fact, Problem
+from endplate.findings import AnyFinding
+
+
+def envelope(
+    *,
+    facts: Iterable[Fact] = (),
+    findings: Iterable[AnyFinding] = (),
+    problems: Iterable[Problem] = (),
+    **more: Any,
+) -> bytes:
+    """``{"endplate", "facts", "findings", "problems", ...}`` as indented JSON."""
+    parts = {
+        "endplate": __version__,
+        "facts": list(facts),
+        "findings": list(findings),
+        "problems": list(problems),
+        **more,
+    }
+    return codec.encode(parts, indent=2)
+
+
+def console() -> Console:
+    """Where text goes: as wide as a terminal, or wide enough for a pipe."""
+    found = Console()
+    return found if found.is_terminal else Console(width=160, force_terminal=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table."""
+    made = Table(title=title, title_justify="left", show_lines=False, expand=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(_escaped(cell) for cell in row))
+    return made
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")  # rich would read a unit such as [hnsf'U] as a style

@@ -1,0 +1,142 @@
+"""``endplate score``: one rule applied to values typed on the command line."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from endplate import evidence, rules, vocabulary
+from endplate.cli.main import print_json
+from endplate.cli.output import console, table
+from endplate.exchange.intake import Intake
+from endplate.facts import InputProblem
+from endplate.findings import Finding, Status
+from endplate.record import PatientRecord
+from endplate.rules import Rule
+from endplate.vocabulary import Concept
+
+
+def list_all(*, as_json: bool) -> None:
+    """Print the ids of all scores and rules."""
+    found = rules.find()
+    if as_json:
+        print_json(
+            scores=[{"id": r.scores or r.id, "rule": r.id, "says": r.summary} for r in found]
+        )
+        return
+    rows = [
+        (r.scores or r.id, r.summary) for r in sorted(found, key=lambda r: (not r.scores, r.id))
+    ]
+    console().print(table("Scores and rules", ("id", "what it says"), rows))
+
+
+def inputs(id: str, *, as_json: bool) -> None:
+    """Print what a score reads: key, name, unit, range or choices."""
+    rule = _rule(id)
+    found = [vocabulary.concept(what) for what in rule.reads]
+    if as_json:
+        print_json(
+            inputs=[
+                {
+                    "key": c.id,
+                    "name": c.name,
+                    "kind": c.kind,
+                    "unit": c.unit,
+                    "plausible": c.plausible,
+                    "choices": c.choices,
+                    "required": False,
+                }
+                for c in found
+            ]
+        )
+        return
+    rows = [(c.id, c.name, _allowed(c)) for c in found]
+    console().print(table(f"Inputs of {id}", ("key", "name", "value"), rows))
+
+
+def _allowed(concept: Concept) -> str:
+    if concept.kind == "number":
+        low, high = concept.plausible or (float("-inf"), float("inf"))
+        return f"{low:g} to {high:g} {concept.unit}"
+    return {"yes_no": "yes or no", "date": "a date", "levels": "levels like L4-S1"}.get(
+        concept.kind, " | ".join(concept.choices) or "text"
+    )
+
+
+def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_json: bool) -> None:
+    """Print what a score or rule says of the values given."""
+    rule = _rule(id)
+    intake = Intake(today=on)
+    for pair in given:
+        _take(rule, pair, on, intake)
+    understood = intake.understood()
+    if understood.problems:
+        first = understood.problems[0]
+        raise InputProblem(
+            f"{id}: cannot be scored. {first.says} See 'endplate score {id} --inputs'."
+        )
+    grounds = evidence.shipped()
+    if clinic_file is not None:
+        grounds = evidence.with_clinic_file(grounds, clinic_file)
+    record = PatientRecord.of(understood.facts)
+    findings = rule(record.known_on(on), grounds) or (_nothing_to_score(rule),)
+    if as_json:
+        print_json(facts=record.facts, findings=findings)
+        return
+    for finding in findings:
+        out = console()
+        out.print(finding.says, markup=False)
+        for name, value in finding.parts.items():
+            out.print(f"  {name}: {value}", markup=False)
+        if finding.missing:
+            out.print(f"  missing: {', '.join(finding.missing)}", markup=False)
+        for assumed in finding.assumed:
+            out.print(f"  assumed: {assumed.what} = {assumed.value}", markup=False)
+
+
+def _nothing_to_score(rule: Rule) -> Finding:
+    return Finding(
+        rule=rule.id,
+        says="Cannot be answered: nothing that it needs was given.",
+        status=Status.UNKNOWN,
+        missing=rule.reads,
+    )
+
+
+def _rule(id: str) -> Rule:
+    found = {r.id: r for r in rules.find()} | {r.scores: r for r in rules.find() if r.scores}
+    if id in found:
+        return found[id]
+    near = vocabulary.nearest(id, found)
+    hint = f" Nearest: {', '.join(near)}." if near else ""
+    raise InputProblem(
+        f"{id}: is no score or rule.{hint} 'endplate score --list' shows all ids; choose one."
+    )
+
+
+def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
+    """One ``key=value``: key is a concept's id or its last word, with ``@L1`` for a level."""
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise InputProblem(
+            f"{pair}: is not understood. Inputs are written key=value; there is no '='. See "
+            f"'endplate score {rule.scores or rule.id} --inputs'."
+        )
+    name, _, level = key.partition("@")
+    matching = [w for w in rule.reads if w == name or w.rsplit(".", 1)[-1] == name]
+    if len(matching) != 1:
+        near = ", ".join(matching or vocabulary.nearest(name, rule.reads)) or ", ".join(rule.reads)
+        raise InputProblem(
+            f"{name}: is {'ambiguous' if matching else 'no input'} of {rule.scores or rule.id}. "
+            f"It reads {near}. Write one of these."
+        )
+    concept = vocabulary.concept(matching[0])
+    value, unit = text.strip(), concept.unit
+    if concept.kind == "number" and " " in value:
+        value, unit = value.split(None, 1)
+    if not value:
+        return  # left blank: missing, and never a value
+    intake.take(
+        concept, value, unit=unit, on=None if concept.kind == "date" else on,
+        level=level or None, source="typed",
+    )  # fmt: skip
