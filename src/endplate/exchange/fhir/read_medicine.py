@@ -1,0 +1,275 @@
+"""Medicines: what was ordered, stated, given or handed out, and from when to when.
+
+A medicine counts as taken now only where the record says so: an order that was completed or
+stopped has an end even where its date is not given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+from endplate import vocabulary
+from endplate.exchange.fhir import read_elements as elements
+from endplate.exchange.fhir.read_elements import Codeable, Json, Odd, Target, When
+from endplate.exchange.fhir.read_history import last_noted
+from endplate.exchange.fhir.read_resource import (
+    ENTERED_IN_ERROR,
+    Left,
+    Resource,
+    Statuses,
+    begins,
+    ends,
+    judged,
+)
+from endplate.vocabulary import concept
+
+_ON_HOLD = "on hold: it may not be taken at present"
+_UNKNOWN = "its status is given as unknown"
+ORDER_STATUSES = Statuses(
+    fine=frozenset({"active", "completed", "stopped"}),
+    doubtful={"on-hold": _ON_HOLD, "unknown": _UNKNOWN},
+    left={
+        **ENTERED_IN_ERROR,
+        "cancelled": "was withdrawn before anything was given",
+        "draft": "is a draft",
+    },
+)
+STATEMENT_STATUSES = Statuses(
+    fine=frozenset({"active", "completed", "stopped", "not-taken"}),
+    doubtful={"on-hold": _ON_HOLD, "unknown": _UNKNOWN},
+    left={**ENTERED_IN_ERROR, "intended": "is intended and was not begun"},
+)
+ADMINISTRATION_STATUSES = Statuses(
+    fine=frozenset({"in-progress", "completed"}),
+    doubtful={"stopped": "was broken off while it was given", "unknown": _UNKNOWN},
+    left={
+        **ENTERED_IN_ERROR,
+        "not-done": "was not given on that occasion",
+        "on-hold": "was put off",
+    },
+)
+DISPENSE_STATUSES = Statuses(
+    fine=frozenset({"completed"}),
+    doubtful={"stopped": "was broken off", "on-hold": _ON_HOLD, "unknown": _UNKNOWN},
+    left={
+        **ENTERED_IN_ERROR,
+        "preparation": "was only being prepared",
+        "in-progress": "was not handed out yet",
+        "cancelled": "was cancelled",
+        "declined": "was declined",
+    },
+)
+_NO_ORDER = frozenset({"proposal", "plan", "option"})
+_PAST = frozenset({"completed", "stopped"})
+_END_UNKNOWN = "it has ended, the record does not say when; the end given is the last day noted"
+_NOT_TO_BE_GIVEN = "ordered not to be given"
+_BY_ASSERTION = "dated by the day on which it was stated"
+_SUPPLY_ENDS = "the end is that of the supply handed out"
+
+OTHER = Target(concept("medicine.other"))
+LAST_DENOSUMAB = Target(concept("medicine.denosumab.last_dose"))
+DENOSUMAB = "medicine.denosumab"
+GLUCOCORTICOID = "medicine.glucocorticoid"
+
+# A glucocorticoid on the skin, in the eye or in the airways is not a systemic one.
+_LOCAL = re.compile(
+    r"\b(topical|cutaneous|cream|ointment|lotion|shampoo|foam|paste|ophthalmic|eye|otic|ear|nasal|"
+    r"nose|inhal\w*|respiratory|metered dose|dry powder|rectal|vaginal|intra-?articular)\b",
+    re.IGNORECASE,
+)
+_PARTS = re.compile(r"\s*[/+,;]\s*|\s+and\s+")
+
+
+class Course(NamedTuple):
+    """From when to when a medicine was taken, with what is doubtful of it."""
+
+    on: date | None
+    until: date | None
+    doubts: tuple[str, ...]
+    taken: bool = True
+
+
+# -- what the medicine is ---------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _ingredients(spoken: Codeable) -> tuple[Target, ...]:
+    """The medicines of the vocabulary in a product, by its codes and by names in its words."""
+    coded = (elements.TARGETS[c.system, c.code] for c in spoken.codings)
+    found = {t.id: t for t in coded if t is not None and t.id.startswith("medicine.")}
+    for text in spoken.texts:
+        for part in _PARTS.split(elements.clipped(text)):
+            name = vocabulary.named_in(part, "medicine.")
+            if name is not None:
+                found.setdefault(name, Target(concept(name)))
+    wider = {parent for name in found for parent in vocabulary.ancestors(name)}
+    return tuple(target for name, target in found.items() if name not in wider)
+
+
+def _product(resource: Resource) -> Codeable:
+    """What was ordered or given: the concept, or that of the Medication it refers to."""
+    direct = elements.coded_item(resource.json, "medicationCodeableConcept")
+    if direct != elements.NOTHING_CODED:
+        return direct
+    medication, words = resource.referred("medicationReference")
+    if medication is not None:
+        spoken = elements.coded_item(medication, "code")
+        if spoken != elements.NOTHING_CODED:
+            return spoken
+        parts = [
+            elements.coded_item(one, "itemCodeableConcept").words
+            for one in elements.items(medication, "ingredient")
+        ]
+        if any(parts):
+            return Codeable((), " / ".join(p for p in parts if p))
+    if words:
+        return Codeable((), words)
+    if elements.reference(resource.json, "medicationReference") is None:
+        raise Odd("medication[x]")
+    raise Left(
+        "fhir.medication_not_found",
+        f"{resource.kind}: refers to a Medication that is not in the record; which one is unknown.",
+    )
+
+
+def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
+    """One fact for each medicine in the product."""
+    spoken = _product(resource)
+    details: dict[str, float | str] = {"product": spoken.words}
+    route = elements.coded_item(dosage, "route").words if dosage else ""
+    if dosage and (text := elements.word(dosage, "text")):
+        details["dosage"] = elements.clipped(text, 200)
+    if route:
+        details["route"] = elements.clipped(route, 80)
+    where = " ".join((*spoken.texts, route))
+    targets = [
+        t
+        for t in _ingredients(spoken)
+        if not (GLUCOCORTICOID in (t.id, *vocabulary.ancestors(t.id)) and _LOCAL.search(where))
+    ]
+    if not targets and course.taken:
+        resource.take(
+            OTHER, spoken.words, on=course.on, until=course.until, doubts=course.doubts,
+            details=details,
+        )  # fmt: skip
+    for target in targets:
+        resource.take(
+            target, course.taken, on=course.on, until=course.until, doubts=course.doubts,
+            details=details,
+        )  # fmt: skip
+    if resource.kind == "MedicationAdministration" and course.on is not None:
+        for target in targets:
+            if target.id == DENOSUMAB:
+                resource.take(
+                    LAST_DENOSUMAB, course.on.isoformat(), on=course.on, doubts=course.doubts
+                )
+
+
+# -- from when to when ------------------------------------------------------------------------
+
+
+def _first(json: Json, name: str) -> Json | None:
+    return next(iter(elements.items(json, name)), None)
+
+
+def _bounds(dosage: Json | None) -> tuple[When | None, When | None]:
+    timing = elements.item(dosage, "timing") if dosage else None
+    repeat = elements.item(timing, "repeat") if timing else None
+    return elements.period(repeat, "boundsPeriod") if repeat else (None, None)
+
+
+def _course(
+    resource: Resource,
+    status: str,
+    begun: When | None,
+    ended: When | None,
+    doubts: tuple[str, ...],
+    recorded: str,
+) -> Course:
+    """The course of a medicine; one that is over has an end, whether it is dated or not."""
+    on, dated = begins(begun)
+    until, closed = ends(ended, resource.reader.today)
+    if until is None and status in _PAST:
+        until, closed = last_noted(resource, on, recorded), (_END_UNKNOWN,)
+    return Course(on, until, doubts + dated + closed)
+
+
+def request(resource: Resource) -> None:
+    """The facts of one MedicationRequest."""
+    json = resource.json
+    doubts = judged(resource, "status", ORDER_STATUSES)
+    if elements.code(json, "intent") in _NO_ORDER:
+        raise Left("fhir.no_order", "MedicationRequest: is a proposal or plan and no order.")
+    dosage = _first(json, "dosageInstruction")
+    supply = elements.item(json, "dispenseRequest") or {}
+    valid_from, valid_to = elements.period(supply, "validityPeriod")
+    first, last = _bounds(dosage)
+    begun = elements.when(json, "authoredOn") or valid_from or first
+    if elements.flag(json, "doNotPerform"):
+        on, dated = begins(begun)
+        _take(resource, Course(on, None, (*doubts, *dated, _NOT_TO_BE_GIVEN), False), dosage)
+        return
+    status = elements.code(json, "status")
+    _take(
+        resource, _course(resource, status, begun, valid_to or last, doubts, "authoredOn"), dosage
+    )
+
+
+def statement(resource: Resource) -> None:
+    """The facts of one MedicationStatement."""
+    json = resource.json
+    doubts = judged(resource, "status", STATEMENT_STATUSES)
+    dosage = _first(json, "dosage")
+    begun, ended = elements.period(json, "effectivePeriod")
+    begun = begun or elements.when(json, "effectiveDateTime")
+    if begun is None and (asserted := elements.when(json, "dateAsserted")):
+        begun, doubts = asserted, (*doubts, _BY_ASSERTION)
+    status = elements.code(json, "status")
+    if status == "not-taken":
+        on, dated = begins(begun)
+        _take(resource, Course(on, None, doubts + dated, False), dosage)
+        return
+    _take(resource, _course(resource, status, begun, ended, doubts, "dateAsserted"), dosage)
+
+
+def administration(resource: Resource) -> None:
+    """The facts of one MedicationAdministration: taken on that day."""
+    json = resource.json
+    doubts = judged(resource, "status", ADMINISTRATION_STATUSES)
+    dosage = elements.item(json, "dosage")
+    begun, ended = elements.period(json, "effectivePeriod")
+    begun = begun or elements.when(json, "effectiveDateTime")
+    on, dated = begins(begun)
+    until, closed = ends(ended, resource.reader.today)
+    if until is None and elements.code(json, "status") != "in-progress":
+        until = ends(begun, resource.reader.today)[0] or resource.reader.today
+    _take(resource, Course(on, until, doubts + dated + closed), dosage)
+
+
+def dispense(resource: Resource) -> None:
+    """The facts of one MedicationDispense: taken for as long as the supply lasts."""
+    json = resource.json
+    doubts = judged(resource, "status", DISPENSE_STATUSES)
+    on, dated = begins(elements.when(json, "whenHandedOver") or elements.when(json, "whenPrepared"))
+    supply = elements.item(json, "daysSupply")
+    days = elements.number(supply, "value") if supply else None
+    until = on or resource.reader.today
+    if on is not None and days is not None:
+        try:
+            until = on + timedelta(days=days)
+        except OverflowError:
+            raise Odd("daysSupply") from None
+    dosage = _first(json, "dosageInstruction")
+    _take(resource, Course(on, until, (*doubts, *dated, _SUPPLY_ENDS)), dosage)
+
+
+HANDLERS: dict[str, Callable[[Resource], None]] = {
+    "MedicationRequest": request,
+    "MedicationStatement": statement,
+    "MedicationAdministration": administration,
+    "MedicationDispense": dispense,
+}

@@ -1,0 +1,222 @@
+"""Observations: laboratory results, vital signs, densitometry, answers such as smoking.
+
+Most results in a record are of codes that no rule asks for; those are only counted.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from endplate.exchange.fhir import read_elements as elements
+from endplate.exchange.fhir.read_elements import TARGETS, Codeable, Json, Odd, Target, When
+from endplate.exchange.fhir.read_resource import (
+    ENTERED_IN_ERROR,
+    Left,
+    Resource,
+    Statuses,
+    judged,
+)
+from endplate.exchange.fhir.read_site import NOWHERE, Place, densitometry, is_densitometry, place
+from endplate.exchange.fhir.read_value import Found, Refused, value_of
+from endplate.vocabulary import concept
+
+STATUSES = Statuses(
+    fine=frozenset({"final", "amended", "corrected"}),
+    doubtful={
+        "preliminary": "a preliminary result",
+        "registered": "a result that is only registered",
+        "unknown": "its status is given as unknown",
+    },
+    left={**ENTERED_IN_ERROR, "cancelled": "was cancelled"},
+)
+MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.")
+NO_DATE = "has no date"
+_BY_ISSUE = "dated by the day on which it was issued"
+_OF_REPORT = "dated by the report that holds it"
+_MANUFACTURER = Target(concept("bone.dxa_manufacturer"))
+_SCANNERS = {"hologic": "hologic", "lunar": "ge_lunar", "norland": "norland"}
+
+
+def observation(resource: Resource) -> None:
+    """The facts of one Observation and of its components."""
+    json = resource.json
+    target = coded(json)
+    parts = json.get("component")
+    if target is None and not parts:
+        resource.reader.count_unmapped("Observation", json.get("code"))
+        return
+    doubts = judged(resource, "status", STATUSES)
+    on, dated = effective(resource)
+    doubts += dated
+    taken = False
+    if target is not None:
+        taken = _result(resource, json, target, on, doubts, bool(parts or json.get("hasMember")))
+    for n, part in enumerate(elements.items(json, "component")):
+        taken |= _component(resource, part, f"component[{n}]", on, doubts)
+    if target is None and not taken:
+        resource.reader.count_unmapped("Observation", json.get("code"))
+
+
+def _component(
+    resource: Resource, part: Json, name: str, on: date | None, doubts: tuple[str, ...]
+) -> bool:
+    """One part of a panel; what is wrong with it does not cost the others."""
+    try:
+        target = coded(part)
+        return target is not None and _result(resource, part, target, on, doubts, False)
+    except Odd as odd:
+        resource.problem(
+            "fhir.element_not_usable", f"Observation.{name}.{odd}: cannot be used as it is."
+        )
+    except Left as left:
+        resource.leave(left.id, left.says)
+    return True
+
+
+def is_unmapped(json: Json) -> bool:
+    """Whether an Observation is plainly of a code that no rule asks for; most of a record is."""
+    try:
+        (one,) = json["code"]["coding"]
+        system, parts = one["system"], json.get("component")
+        return (
+            TARGETS[system, one["code"]] is None
+            and system in elements.STANDARD
+            and (not parts or all(map(is_unmapped, parts)))
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def coded(holder: Json) -> Target | None:
+    """What the code of an Observation or component stands for in the vocabulary, if anything."""
+    value = holder.get("code")
+    try:
+        (one,) = value["coding"]  # type: ignore[index]
+        hit = TARGETS[one["system"], one["code"]]
+        if hit is not None or one["system"] in elements.STANDARD:
+            return hit
+    except (KeyError, TypeError, ValueError):
+        pass  # not the usual shape: read with more patience below
+    spoken = elements.codeable(value, "code")
+    if spoken == elements.NOTHING_CODED:
+        raise Odd("code")
+    return elements.target(spoken.codings) or elements.named(spoken, MEASURED, trust_codes=True)
+
+
+def _result(
+    resource: Resource,
+    holder: Json,
+    target: Target,
+    on: date | None,
+    doubts: tuple[str, ...],
+    is_panel: bool,
+) -> bool:
+    """One coded value as a fact; True where there was something to say of it."""
+    asked = target.concept
+    try:
+        found = value_of(holder, asked)
+    except Refused as refused:
+        resource.problem(refused.id, f"{asked.name}: {refused.says}")
+        return True
+    if found is None:
+        _without_value(resource, holder, target, is_panel)
+        return True
+    json = resource.json
+    body = _body(json)
+    if is_densitometry(asked):
+        target = _at_site(json, holder, target, body)
+        if "device" in json:
+            _scanner(resource, on, doubts)
+    resource.take(
+        target, found.value, unit=found.unit, on=on, level=body.level, side=body.side,
+        doubts=doubts + found.doubts, details=_details(json, holder, found, body),
+    )  # fmt: skip
+    return True
+
+
+def _without_value(resource: Resource, holder: Json, target: Target, is_panel: bool) -> None:
+    name = target.concept.name
+    if holder.get("dataAbsentReason"):
+        resource.leave("fhir.result_absent", f"{name}: the record says that there is no result.")
+    elif is_panel:
+        resource.leave("fhir.panel", f"{name}: a panel without a value; its parts are read.")
+    else:
+        resource.problem("fhir.no_value", f"{name}: has no value.")
+
+
+# -- date -------------------------------------------------------------------------------------
+
+
+def effective(resource: Resource) -> tuple[date | None, tuple[str, ...]]:
+    """The day of the result, and what is doubtful of it."""
+    json = resource.json
+    found = elements.when(json, "effectiveDateTime")
+    if found is None and "effectivePeriod" in json:
+        found = next((w for w in elements.period(json, "effectivePeriod") if w), None)
+    if found is None:
+        found = elements.when(json, "effectiveInstant") or _timing(json)
+    if found is not None:
+        return found.first, found.doubts
+    found = elements.when(json, "issued")
+    if found is not None:
+        return found.first, (*found.doubts, _BY_ISSUE)
+    if resource.parent is not None:
+        on, doubts = effective(resource.parent)
+        if on is not None:
+            return on, (*doubts, _OF_REPORT)
+    return None, (NO_DATE,)
+
+
+def _timing(json: Json) -> When | None:
+    there = elements.item(json, "effectiveTiming")
+    if there is None:
+        return None
+    events = there.get("event")
+    if events.__class__ is list and events:
+        return elements.when({"event": events[0]}, "event")
+    repeat = elements.item(there, "repeat")
+    return elements.period(repeat, "boundsPeriod")[0] if repeat else None
+
+
+# -- site and further details -----------------------------------------------------------------
+
+
+def _body(json: Json) -> Place:
+    return place(elements.coded_item(json, "bodySite")) if "bodySite" in json else NOWHERE
+
+
+def _at_site(json: Json, holder: Json, target: Target, body: Place) -> Target:
+    method = elements.coded_item(json, "method")
+    words = (*elements.coded_item(holder, "code").texts, *method.texts)
+    return densitometry(target, body, words)
+
+
+def _details(json: Json, holder: Json, found: Found, body: Place) -> dict[str, float | str] | None:
+    if not (found.details or body.text or "interpretation" in holder or "method" in json):
+        return None
+    details = dict(found.details or {})
+    for name, there in (("interpretation", holder), ("method", json)):
+        if name in there:
+            said = elements.coded_items(there, name)
+            if said:
+                details[name] = "; ".join(_short(one) for one in said)
+    if body.text and body.level is None:
+        details["site"] = body.text
+    return details
+
+
+def _short(spoken: Codeable) -> str:
+    return (spoken.codings[0].code if spoken.codings else "") or spoken.words
+
+
+def _scanner(resource: Resource, on: date | None, doubts: tuple[str, ...]) -> None:
+    """The manufacturer of the DXA scanner, where the device of a result names it."""
+    there = resource.json.get("device")
+    pointing = elements.reference(resource.json, "device")
+    words = elements.word(there, "display") if there.__class__ is dict else ""
+    device = resource.found(pointing) if pointing else None
+    if device is not None:
+        words += " " + elements.word(device, "manufacturer")
+    makers = {name for word, name in _SCANNERS.items() if word in words.lower()}
+    if len(makers) == 1:
+        resource.take(_MANUFACTURER, makers.pop(), on=on, doubts=doubts)
