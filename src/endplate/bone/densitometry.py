@@ -18,6 +18,12 @@ HIP = ("femoral_neck", "total_hip", "femur")
 ISCD_SITES = (*HIP, "lumbar_spine", "distal_radius")
 HIP_AND_RADIUS = (*HIP, "distal_radius")
 T_SCORES = tuple(f"bone.t_score.{site}" for site in ISCD_SITES)
+_ARTEFACTS = (
+    "fracture.vertebral", "procedure.laminectomy", "procedure.spinal_instrumentation",
+    "procedure.spinal_fusion", "procedure.vertebral_augmentation", "bone.vertebra_excluded",
+)  # fmt: skip
+# What can make `usable_sites` leave the lumbar spine out.
+SPINE_ASKS = ("bone.t_score.vertebra", *_ARTEFACTS)
 WHO_ASKS = ("person.sex", "person.age", "person.postmenopausal")
 
 _NAMES = {
@@ -147,7 +153,7 @@ _IN_WORDS = {
 @rule(
     "bone.osteoporosis_by_dxa",
     reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma",
-           "bone.t_score.vertebra", "bone.vertebra_excluded"),
+           *SPINE_ASKS),
 )  # fmt: skip
 def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     """The WHO category of the lowest T-score at the sites that count.
@@ -312,13 +318,7 @@ def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
 
 
 _LUMBAR = (Level.L1, Level.L2, Level.L3, Level.L4)
-_ARTEFACTS = (
-    "fracture.vertebral", "procedure.laminectomy", "procedure.spinal_instrumentation",
-    "procedure.spinal_fusion", "procedure.vertebral_augmentation", "bone.vertebra_excluded",
-)  # fmt: skip
-
-
-@rule("bone.spine_vertebrae", reads=("bone.t_score.vertebra", *_ARTEFACTS))
+@rule("bone.spine_vertebrae", reads=SPINE_ASKS)
 def spine_vertebrae(patient: Patient, evidence: Evidence) -> Finding:
     """Which of L1-L4 may be left out of the spine's DXA, and whether enough remain.
 

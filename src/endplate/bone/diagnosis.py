@@ -8,6 +8,7 @@ from endplate.bone.attenuation import (
     screening_attenuation,
 )
 from endplate.bone.densitometry import (
+    SPINE_ASKS,
     WHO_ASKS,
     Group,
     category_of,
@@ -34,7 +35,7 @@ _FRACTURES = tuple(
     f"fracture.{s}.low_trauma"
     for s in ("hip", "vertebral", "proximal_humerus", "pelvis", "distal_forearm")
 )
-_READS = (*_T, *_FRACTURES, "bone.frax_major", "bone.frax_hip", *WHO_ASKS)
+_READS = (*_T, *_FRACTURES, "bone.frax_major", "bone.frax_hip", *WHO_ASKS, *SPINE_ASKS)
 
 
 def _fracture(patient: Patient, site: str) -> Known:
@@ -227,14 +228,14 @@ def _degraded_with_osteopenia(patient: Patient, evidence: Evidence) -> Known:
 @rule(
     "bone.osteoporosis",
     reads=(*_READS, *REGIONS, "bone.trabecular_bone_score", "bone.t_score.site_unknown",
-           "fracture.low_trauma", "condition.osteoporosis", "bone.t_score.vertebra",
-           "bone.vertebra_excluded"),
+           "fracture.low_trauma", "condition.osteoporosis", *SPINE_ASKS),
     headline=1,
 )  # fmt: skip
 def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
     """Whether it is osteoporosis by any of four routes, and which of them fired.
 
-    Source      WHO by DXA; attenuation below 110 HU; NBHA; expanded spine criteria (St Jeor)
+    Source      WHO by DXA (bone.t_score.*); attenuation below 110 HU, NBHA and the expanded
+                criteria of St Jeor (bone.diagnosis.*)
     Population  adults before spine surgery
     Not for     premenopausal women, men under 50; children
     Differs     the routes find 25, 37, 75 and 82 % of spine-surgery patients

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from endplate.bone.agents import answer_to, checks_of
 from endplate.bone.attenuation import REGIONS, attenuation_at, attenuation_is_comparable
-from endplate.bone.densitometry import T_SCORES, lowest_t_score, usable_sites
+from endplate.bone.densitometry import SPINE_ASKS, T_SCORES, lowest_t_score, usable_sites
 from endplate.evidence import Evidence
 from endplate.facts import Fact
 from endplate.findings import Recommendation, Stage, Status, Urgency
@@ -19,7 +19,7 @@ _CEMENT_ASKS = (
 
 @rule(
     "bone.fixation_in_poor_bone",
-    reads=(*REGIONS, *T_SCORES, "intent.procedure", "intent.levels", *_CEMENT_ASKS),
+    reads=(*REGIONS, *T_SCORES, "intent.procedure", "intent.levels", *_CEMENT_ASKS, *SPINE_ASKS),
     headline=10,
 )
 def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendation | None:

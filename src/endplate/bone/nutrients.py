@@ -41,7 +41,7 @@ def vitamin_d_category(level: float, evidence: Evidence) -> str:
 def vitamin_d(patient: Patient, evidence: Evidence) -> Finding | Recommendation:
     """What a 25-hydroxyvitamin D level calls for before spine surgery.
 
-    Source      CNS 2021 (below 20), BHOF 2022 (30 to 50), patel2024 (35 to 60)
+    Source      CNS 2021 (below 20), BHOF 2022 (30 to 50), patel2024 (35 to 60): bone.vitamin_d.*
     Population  adults undergoing spinal instrumentation
     Not for     hypercalcaemia, granulomatous disease, kidney stones: a physician decides there
     Differs     the upper end of the target is a choice; the Endocrine Society names none any more

@@ -61,7 +61,8 @@ def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
 def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation | Finding | None:
     """By when an anabolic would have to be started, and whether the operation should wait.
 
-    Source      Sardar 2022 (two months before, eight after), AOA 2019 (three months, if feasible)
+    Source      Sardar 2022 (two months before, eight after), AOA 2019 (three months, if
+                feasible); rows bone.timing.*
     Population  adults with osteoporosis before elective instrumented surgery
     Not for     emergencies, deficits that progress, fractures, infection, tumour
     """

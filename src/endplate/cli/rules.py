@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from endplate import evidence, rules, vocabulary
@@ -20,13 +21,17 @@ def _grounds(clinic_file: Path | None) -> Evidence:
 def rows_named_by(rule: Rule, grounds: Evidence) -> list[str]:
     """The evidence rows that a rule's source line names, ``bone.ost.*`` standing for all below."""
     found: dict[str, None] = {}
-    for word in rule.source.replace("(", " ").replace(")", " ").replace(",", " ").split():
-        name = word.rstrip(".;:")
-        if name in grounds.rows:
-            found[name] = None
-        elif name.endswith("*"):
+    for name in row_names(rule.source):
+        if name.endswith("*"):
             found |= dict.fromkeys(r.name for r in grounds.under(name.rstrip("*")))
+        else:
+            found[name] = None
     return list(found)
+
+
+def row_names(source: str) -> list[str]:
+    """The names of evidence rows in a rule's source line, as they are written there."""
+    return re.findall(r"\b(?:bone|surgery|measurement)\.[a-z0-9_.]*[a-z0-9_*]", source)
 
 
 def every(clinic_file: Path | None, *, as_json: bool) -> None:
