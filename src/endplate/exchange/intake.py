@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -168,13 +169,14 @@ class Intake:
             if not unit and concept.unit == "1":
                 pass  # a plain ratio has only one way to be written
             else:
-                try:
-                    number = units.convert(number, unit, concept.unit, concept.substance)
-                except UnitProblem as problem:
+                how = conversion(unit, concept.unit, concept.substance)
+                if isinstance(how, tuple):
+                    number = how[0] * number + how[1]
+                else:
                     kind = "missing" if not unit.strip() else "not_usable"
                     self.problem(
                         f"fact.unit_{kind}",
-                        f"{concept.name}: was not used. {problem}",
+                        f"{concept.name}: was not used. {how}",
                         where,
                         (f"Give the unit at the source; {concept.unit} or one that converts.",),
                     )
@@ -225,6 +227,18 @@ class Intake:
                 "fact.not_understood", f"{concept.name}: {wrong or 'is empty'}; not used.", where
             )
         return taken
+
+
+@lru_cache(maxsize=4096)
+def conversion(unit: str, to: str, substance: str) -> tuple[float, float] | UnitProblem:
+    """Factor and offset between two units, or why there are none; both are remembered.
+
+    A record that writes one unit wrongly writes it so a thousand times.
+    """
+    try:
+        return units.conversion(unit, to, substance)
+    except UnitProblem as problem:
+        return problem
 
 
 def _as_number(value: Any) -> float | None:
