@@ -7,23 +7,30 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from endplate import levels
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
-from endplate.findings import Finding, Position, Stage, Status, Urgency
+from endplate.findings import Finding, PartValue, Position, Stage, Status, Urgency
 from endplate.levels import Level
 from endplate.record import Patient
 from endplate.rules import rule
+from endplate.vocabulary import concept
 
 HIP = ("femoral_neck", "total_hip", "femur")
 ISCD_SITES = (*HIP, "lumbar_spine", "distal_radius")
 HIP_AND_RADIUS = (*HIP, "distal_radius")
 T_SCORES = tuple(f"bone.t_score.{site}" for site in ISCD_SITES)
+# What can show that vertebrae of the lumbar DXA are not to be trusted.
 _ARTEFACTS = (
     "fracture.vertebral", "procedure.laminectomy", "procedure.spinal_instrumentation",
     "procedure.spinal_fusion", "procedure.vertebral_augmentation", "bone.vertebra_excluded",
 )  # fmt: skip
 # What can make `usable_sites` leave the lumbar spine out.
 SPINE_ASKS = ("bone.t_score.vertebra", *_ARTEFACTS)
+# What decides which sites are needed, besides the T-scores themselves.
+SITES_ASK = (
+    *SPINE_ASKS, "condition.hyperparathyroidism", "person.weight_above_table_limit",
+)  # fmt: skip
 WHO_ASKS = ("person.sex", "person.age", "person.postmenopausal")
 
 _NAMES = {
@@ -48,8 +55,8 @@ class Group(Struct, frozen=True, kw_only=True):
 def classified_by_t_score(patient: Patient, evidence: Evidence) -> Group:
     """Whether WHO's T-score categories apply: postmenopausal women, and men from 50 years.
 
-    A woman of an age at which menopause has passed in nearly all, whose status nobody wrote
-    down, is taken as postmenopausal, and that is returned as `assumed`.
+    From an age at which menopause has passed in nearly all, a woman of whom it is not on
+    record is taken as postmenopausal, and that is returned as `assumed`.
 
     Source      WHO categories as restated by ISCD and NBHA (rows bone.t_score.*)
     Population  adults
@@ -58,8 +65,11 @@ def classified_by_t_score(patient: Patient, evidence: Evidence) -> Group:
     age, sex = patient.age, patient.sex
     men_from = evidence.row("bone.t_score.men_from_age")
     assumed_from = evidence.row("bone.postmenopausal_assumed_from_age")
+    adult = evidence.row("bone.t_score.adult_from_age")
     sex_fact = tuple(f for f in (patient.latest("person.sex"),) if f is not None)
     age_fact = (age,) if age is not None else ()
+    if age is not None and not adult.met(age.number):
+        return Group(answer="no", because=age_fact, rests_on=(adult,))
     if sex == "male":
         if age is None:
             return Group(answer="unknown", because=sex_fact, missing=("person.age",))
@@ -71,7 +81,7 @@ def classified_by_t_score(patient: Patient, evidence: Evidence) -> Group:
     if age is not None and assumed_from.met(age.number):
         return Group(
             answer="yes",
-            because=(*sex_fact, *age_fact),
+            because=(*sex_fact, *age_fact, *passed.because),
             assumed=(_assumed_postmenopausal(patient),),
             rests_on=(assumed_from,),
         )
@@ -94,12 +104,22 @@ def _assumed_postmenopausal(patient: Patient) -> Fact:
     )
 
 
+def lowest_of_newest(patient: Patient, what: str) -> Fact | None:
+    """The lowest of the newest values of a concept, left and right; None where there is none.
+
+    Several of one day and side all count: two hips may be reported without their sides.
+    """
+    newest: dict[str | None, Fact] = {}
+    for fact in patient.facts(what):
+        same_day = newest.setdefault(fact.side, fact)
+        if fact.on == same_day.on and fact.number < same_day.number:
+            newest[fact.side] = fact
+    return min(newest.values(), key=lambda f: f.number) if newest else None
+
+
 def t_score(patient: Patient, site: str) -> Fact | None:
     """The lowest of the newest T-scores of a site, left and right; None where there is none."""
-    newest: dict[str | None, Fact] = {}
-    for fact in patient.facts(f"bone.t_score.{site}"):
-        newest.setdefault(fact.side, fact)
-    return min(newest.values(), key=lambda f: f.number) if newest else None
+    return lowest_of_newest(patient, f"bone.t_score.{site}")
 
 
 def lowest_t_score(patient: Patient, sites: Iterable[str]) -> tuple[str, Fact] | None:
@@ -127,10 +147,31 @@ def usable_sites(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
     """
     if evidence.choice("bone.dxa_sites").use == "hip_and_radius":
         return HIP_AND_RADIUS
-    usable = spine_vertebrae.one(patient, evidence)
-    if usable.category == "not_usable":
+    if not spine_is_usable(patient, evidence):
         return tuple(s for s in ISCD_SITES if s != "lumbar_spine")
     return ISCD_SITES
+
+
+def spine_is_usable(patient: Patient, evidence: Evidence) -> bool:
+    """Whether nothing on record speaks against the lumbar spine's T-score as a whole."""
+    return spine_vertebrae.one(patient, evidence).category != "not_usable"
+
+
+def sites_needed(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
+    """The sites without which low density is not ruled out.
+
+    The radius is among them where hip or spine cannot be measured or interpreted, in
+    hyperparathyroidism, and above the weight limit of the table.
+    """
+    usable = usable_sites(patient, evidence)
+    discordant = spine_hip_discordance(patient, evidence)
+    radius = (
+        "lumbar_spine" not in usable
+        or any(f.category == "discordant" for f in discordant)
+        or patient.has("condition.hyperparathyroidism").yes
+        or patient.has("person.weight_above_table_limit").yes
+    )
+    return usable if radius else tuple(s for s in usable if s != "distal_radius")
 
 
 def category_of(t: float, evidence: Evidence) -> str:
@@ -152,9 +193,8 @@ _IN_WORDS = {
 
 @rule(
     "bone.osteoporosis_by_dxa",
-    reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma",
-           *SPINE_ASKS),
-)  # fmt: skip
+    reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma", *SITES_ASK),
+)
 def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     """The WHO category of the lowest T-score at the sites that count.
 
@@ -165,9 +205,13 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     """
     group = classified_by_t_score(patient, evidence)
     limit = evidence.row("bone.t_score.osteoporosis")
-    rows = (limit, evidence.row("bone.t_score.low_bone_mass"), evidence.row("bone.dxa.sites"))
-    sites = usable_sites(patient, evidence)
-    lowest = lowest_t_score(patient, sites)
+    rows = (
+        limit,
+        evidence.row("bone.t_score.low_bone_mass"),
+        evidence.row("bone.dxa.sites"),
+        evidence.row("bone.dxa.radius"),
+    )
+    lowest = lowest_t_score(patient, usable_sites(patient, evidence))
     if lowest is None:
         return _no_site(patient, rows)
     site, fact = lowest
@@ -176,13 +220,16 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
         return _outside_the_group(said, fact, group, rows)
     category = category_of(fact.number, evidence)
     fracture = patient.ever("fracture.low_trauma")
-    missing = sites_not_measured(patient, sites)
+    missing = sites_not_measured(patient, sites_needed(patient, evidence))
+    caveat = ""
     if category == "osteoporosis":
         missing = ("fracture.low_trauma",) if fracture.unknown else ()
         if fracture.yes:
             category = "severe_osteoporosis"
+    elif lowest_t_score(patient, HIP) is None:
+        caveat = "; the hip was not measured, so a lower T-score there is not ruled out"
     return Finding(
-        says=f"{said}: {_IN_WORDS[category]} by the WHO categories.",
+        says=f"{said}: {_IN_WORDS[category]} by the WHO categories{caveat}.",
         value=fact.number,
         unit="1",
         category=category,
@@ -201,7 +248,15 @@ def _no_site(patient: Patient, rows: tuple[Row, ...]) -> Finding:
     missing = ("bone.t_score.total_hip", "bone.t_score.femoral_neck", "bone.t_score.lumbar_spine")
     unplaced = patient.latest("bone.t_score.site_unknown")
     old = [f for w in T_SCORES if (f := patient.outdated(w)) is not None]
-    if unplaced is not None:
+    left_out = t_score(patient, "lumbar_spine")
+    if left_out is not None:
+        says = (
+            f"Bone density is unknown: the lumbar spine's T-score of {left_out.number:.1f} does "
+            f"not count here, and neither hip nor radius was measured."
+        )
+        missing = (*missing[:2], "bone.t_score.distal_radius")
+        old = [left_out]
+    elif unplaced is not None:
         says = (
             f"A T-score of {unplaced.number:.1f} is on record without its site; it cannot be "
             f"classified until the site is known."
@@ -215,7 +270,7 @@ def _no_site(patient: Patient, rows: tuple[Row, ...]) -> Finding:
     return Finding(
         says=says,
         status=Status.UNKNOWN,
-        because=(unplaced,) if unplaced else tuple(old),
+        because=(unplaced,) if unplaced and not left_out else tuple(old),
         missing=missing,
         rests_on=rows,
         stage=Stage.NOW,
@@ -245,7 +300,7 @@ def _outside_the_group(said: str, fact: Fact, group: Group, rows: tuple[Row, ...
 
 def _with_and_without_spine(patient: Patient, evidence: Evidence) -> tuple[Position, ...]:
     """Both views on the spine's T-score, where they lead to different categories."""
-    both = lowest_t_score(patient, ISCD_SITES)
+    both = lowest_t_score(patient, ISCD_SITES) if spine_is_usable(patient, evidence) else None
     without = lowest_t_score(patient, HIP_AND_RADIUS)
     if both is None or both[0] != "lumbar_spine":
         return ()
@@ -290,7 +345,7 @@ def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
     limit = evidence.row("bone.z_score.below_expected")
     found = [
         f for s in (*ISCD_SITES, "site_unknown")
-        if (f := patient.latest(f"bone.z_score.{s}")) is not None
+        if (f := lowest_of_newest(patient, f"bone.z_score.{s}")) is not None
     ]  # fmt: skip
     if not found:
         return Finding(
@@ -318,6 +373,8 @@ def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
 
 
 _LUMBAR = (Level.L1, Level.L2, Level.L3, Level.L4)
+
+
 @rule("bone.spine_vertebrae", reads=SPINE_ASKS)
 def spine_vertebrae(patient: Patient, evidence: Evidence) -> Finding:
     """Which of L1-L4 may be left out of the spine's DXA, and whether enough remain.
@@ -332,15 +389,10 @@ def spine_vertebrae(patient: Patient, evidence: Evidence) -> Finding:
     scores = {
         v: f for v in _LUMBAR if (f := patient.latest("bone.t_score.vertebra", level=v)) is not None
     }
-    changed: dict[Level, Fact] = {}
-    for what in _ARTEFACTS:
-        for fact in patient.facts(what):
-            level = str(fact.value) if what == "bone.vertebra_excluded" else fact.level
-            if fact.value is not False and level in _LUMBAR:
-                changed.setdefault(Level(level), fact)
+    changed, unplaced = _changed_vertebrae(patient)
     apart = _apart(scores, difference)
     out = sorted({*changed, *apart})
-    if not scores and not changed:
+    if not scores and not changed and not unplaced:
         return Finding(
             says="Single vertebrae of the lumbar DXA are not known; none was left out.",
             status=Status.UNKNOWN,
@@ -351,21 +403,47 @@ def spine_vertebrae(patient: Patient, evidence: Evidence) -> Finding:
     left = [v for v in _LUMBAR if v not in out]
     usable = needed.met(len(left))
     names = ", ".join(out) or "none"
-    says = f"Vertebrae that may be left out of the lumbar DXA: {names}."
+    category = "all_usable" if scores else "not_checked"
     if out:
-        says = says[:-1] + (
-            f"; the remaining {', '.join(left)} are analysed anew."
+        category = "re_analyse" if usable else "not_usable"
+    says = f"Vertebrae that may be left out of the lumbar DXA: {names}"
+    if out:
+        says += (
+            f"; the remaining {', '.join(left)} are analysed anew"
             if usable
-            else "; too few remain, and hip and distal radius are used."
+            else "; too few remain, and hip and distal radius are used"
         )
+    if unplaced:
+        named = ", ".join(dict.fromkeys(concept(f.what).name for f in unplaced))
+        says += f"; on record without its levels, to be looked for in the scan: {named}"
     return Finding(
-        says=says,
-        category=("re_analyse" if usable else "not_usable") if out else "all_usable",
+        says=says + ".",
+        status=Status.ANSWERED if scores or changed else Status.UNKNOWN,
+        category=category,
         parts={"left_out": names, "remaining": len(left)},
-        because=(*scores.values(), *changed.values()),
+        because=(*scores.values(), *changed.values(), *unplaced),
         missing=() if len(scores) == len(_LUMBAR) else ("bone.t_score.vertebra",),
         rests_on=rows,
     )
+
+
+def _changed_vertebrae(patient: Patient) -> tuple[dict[Level, Fact], tuple[Fact, ...]]:
+    """The lumbar vertebrae with a change or an artefact, and what has no level on record."""
+    changed: dict[Level, Fact] = {}
+    unplaced = []
+    for what in _ARTEFACTS:
+        for fact in patient.facts(what):
+            written = str(fact.value) if what == "bone.vertebra_excluded" else fact.level
+            if fact.value is False:
+                continue
+            if written is None:
+                unplaced.append(fact)
+                continue
+            run = levels.span(written)
+            for vertebra in _LUMBAR:
+                if vertebra in run:
+                    changed.setdefault(vertebra, fact)
+    return changed, tuple(unplaced)
 
 
 def _apart(scores: dict[Level, Fact], difference: Row) -> set[Level]:
@@ -431,7 +509,7 @@ _REFERENCE_SITES = ("femoral_neck", "total_hip")
 @rule(
     "bone.t_score_from_density",
     reads=(*(f"bone.mineral_density.{s}" for s in _REFERENCE_SITES), "bone.dxa_manufacturer",
-           *(f"bone.t_score.{s}" for s in _REFERENCE_SITES)),
+           *(f"bone.t_score.{s}" for s in _REFERENCE_SITES), *WHO_ASKS),
     scores="t_score_from_density",
 )  # fmt: skip
 def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
@@ -442,8 +520,10 @@ def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Findi
     Not for     other manufacturers' densities; a diagnosis: the printed T-score is preferred
     """
     maker = patient.latest("bone.dxa_manufacturer")
+    asked = () if maker else ("bone.dxa_manufacturer",)
+    group = classified_by_t_score(patient, evidence)
     for site in _REFERENCE_SITES:
-        density = patient.latest(f"bone.mineral_density.{site}")
+        density = lowest_of_newest(patient, f"bone.mineral_density.{site}")
         if density is None or t_score(patient, site) is not None:
             continue
         mean = evidence.row(f"bone.reference.{site}.mean")
@@ -455,7 +535,7 @@ def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Findi
                 f"Hologic scanners only.",
                 status=Status.UNKNOWN if maker is None else Status.NOT_APPLICABLE,
                 because=(density, *((maker,) if maker else ())),
-                missing=("bone.dxa_manufacturer", f"bone.t_score.{site}"),
+                missing=(*asked, f"bone.t_score.{site}"),
                 rests_on=(mean, sd),
             )
             continue
@@ -466,8 +546,19 @@ def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Findi
             f"of {t:.1f}.",
             value=round(t, 2),
             unit="1",
-            category=category_of(t, evidence),
-            because=(density, maker),
-            missing=(f"bone.t_score.{site}",),
-            rests_on=(mean, sd),
+            category=category_of(t, evidence) if group.answer == "yes" else None,
+            parts=_standardised(density, site, evidence),
+            because=(density, maker, *group.because),
+            assumed=group.assumed,
+            missing=(f"bone.t_score.{site}", *group.missing),
+            rests_on=(mean, sd, *evidence.under(f"bone.standardised.{site}.")),
         )
+
+
+def _standardised(density: Fact, site: str, evidence: Evidence) -> dict[str, PartValue]:
+    """The standardised density in mg/cm², at the one site whose equation was seen."""
+    if not evidence.under(f"bone.standardised.{site}."):
+        return {}
+    slope = evidence.row(f"bone.standardised.{site}.slope").number
+    offset = evidence.row(f"bone.standardised.{site}.offset").number
+    return {"standardised_density": round(slope * density.number + offset, 1)}
