@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from endplate.bone.attenuation import (
     REGIONS,
-    attenuation_is_comparable,
+    acquisition_not_known,
+    attenuation_meets,
     screening_attenuation,
 )
 from endplate.bone.densitometry import (
-    SPINE_ASKS,
+    SITES_ASK,
     WHO_ASKS,
     Group,
     category_of,
@@ -35,11 +36,11 @@ _FRACTURES = tuple(
     f"fracture.{s}.low_trauma"
     for s in ("hip", "vertebral", "proximal_humerus", "pelvis", "distal_forearm")
 )
-_READS = (*_T, *_FRACTURES, "bone.frax_major", "bone.frax_hip", *WHO_ASKS, *SPINE_ASKS)
+_READS = (*_T, *_FRACTURES, "bone.frax_major", "bone.frax_hip", *WHO_ASKS, *SITES_ASK)
 
 
 def _fracture(patient: Patient, site: str) -> Known:
-    """A low-trauma fracture of a site, ever. A fracture of unknown force leaves it unknown."""
+    """A low-trauma fracture of a site, ever; one of unknown force leaves it unknown."""
     return patient.ever(f"fracture.{site}.low_trauma")
 
 
@@ -80,16 +81,21 @@ def _nbha_reasons(patient: Patient, evidence: Evidence) -> Reasons:
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES)
     t = sites_not_measured(patient, _NBHA_SITES)
     osteopenic = any_of(_fracture(patient, s) for s in _OSTEOPENIA_FRACTURES)
-    fractures = tuple(f"fracture.{s}.low_trauma" for s in _OSTEOPENIA_FRACTURES)
+    fractures = _unknown_fractures(patient, _OSTEOPENIA_FRACTURES)
     return {
         "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", _NBHA_SITES), t),
         "low-trauma hip fracture": (_fracture(patient, "hip"), ("fracture.hip.low_trauma",)),
         "osteopenia with a low-trauma fracture": (both(osteopenia, osteopenic), (*t, *fractures)),
-        "FRAX at a threshold": (
-            frax_reaches_threshold(patient, evidence),
-            ("bone.frax_major", "bone.frax_hip"),
-        ),
+        "FRAX at a threshold": (frax_reaches_threshold(patient, evidence), _unknown_frax(patient)),
     }
+
+
+def _unknown_fractures(patient: Patient, sites: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"fracture.{s}.low_trauma" for s in sites if _fracture(patient, s).unknown)
+
+
+def _unknown_frax(patient: Patient) -> tuple[str, ...]:
+    return tuple(w for w in ("bone.frax_major", "bone.frax_hip") if patient.latest(w) is None)
 
 
 def meets_nbha(patient: Patient, evidence: Evidence) -> Known:
@@ -185,36 +191,29 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
     reasons = {
         "hip or vertebral fracture": (
             any_of((_fracture(patient, "hip"), _fracture(patient, "vertebral"))),
-            ("fracture.hip.low_trauma", "fracture.vertebral.low_trauma"),
+            _unknown_fractures(patient, ("hip", "vertebral")),
         ),
         "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", sites), t),
         "osteopenia with FRAX at a threshold": (
             both(osteopenia, frax_reaches_threshold(patient, evidence)),
-            (*t, "bone.frax_major", "bone.frax_hip"),
+            (*t, *_unknown_frax(patient)),
         ),
         "low bone mass with a fracture": (
             both(osteopenia, any_of(_fracture(patient, s) for s in with_osteopenia)),
-            (*t, *(f"fracture.{s}.low_trauma" for s in with_osteopenia)),
+            (*t, *_unknown_fractures(patient, with_osteopenia)),
         ),
     }
     group = classified_by_t_score(patient, evidence)
     return _by_criteria("BHOF 2022", "treatment_indicated", reasons, row, group)
 
 
-def _attenuation_below(patient: Patient, evidence: Evidence) -> Known:
-    """Whether the attenuation is below 110 HU, where the scan allows the question."""
+def _attenuation_below(patient: Patient, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
+    """Whether the attenuation is below 110 HU however the scan was taken, and what would say so."""
     fact = screening_attenuation(patient)
     if fact is None:
-        return UNKNOWN
-    met = evidence.row("bone.diagnosis.hounsfield").met(fact.number)
-    if attenuation_is_comparable(fact, evidence) == "no":
-        return Known("unknown", (fact,))
-    if fact.details.get("contrast") == "yes" and not met:
-        # Contrast raises attenuation: what is below stays below, what is above may not be.
-        guard = evidence.row("bone.hounsfield.contrast.guard").number
-        if evidence.row("bone.diagnosis.hounsfield").met(fact.number - guard):
-            return Known("unknown", (fact,))
-    return Known("yes" if met else "no", (fact,))
+        return UNKNOWN, ("ct.hounsfield.three_location",)
+    answer = attenuation_meets(fact, evidence.row("bone.diagnosis.hounsfield"), evidence)
+    return answer, acquisition_not_known(fact) or ("ct.hounsfield.three_location",)
 
 
 def _degraded_with_osteopenia(patient: Patient, evidence: Evidence) -> Known:
@@ -228,7 +227,7 @@ def _degraded_with_osteopenia(patient: Patient, evidence: Evidence) -> Known:
 @rule(
     "bone.osteoporosis",
     reads=(*_READS, *REGIONS, "bone.trabecular_bone_score", "bone.t_score.site_unknown",
-           "fracture.low_trauma", "condition.osteoporosis", *SPINE_ASKS),
+           "fracture.low_trauma", "condition.osteoporosis", *SITES_ASK),
     headline=1,
 )  # fmt: skip
 def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
@@ -240,6 +239,7 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
     Not for     premenopausal women, men under 50; children
     Differs     the routes find 25, 37, 75 and 82 % of spine-surgery patients
     """
+    group = classified_by_t_score(patient, evidence)
     routes = routes_to_osteoporosis(patient, evidence)
     fired = [name for name, (answer, _) in routes.items() if answer.yes]
     recorded = patient.ever("condition.osteoporosis")
@@ -249,7 +249,17 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
         evidence.row("bone.diagnosis.nbha"),
         evidence.row("bone.diagnosis.expanded_spine"),
         evidence.row("bone.diagnosis.yield"),
+        *group.rests_on,
     )
+    if group.answer == "no" and not recorded.yes:
+        return Finding(
+            says="The routes to a diagnosis of osteoporosis do not apply to this person; density "
+            "is judged by the Z-score.",
+            status=Status.NOT_APPLICABLE,
+            because=group.because,
+            rests_on=rows,
+            stage=Stage.BACKGROUND,
+        )
     missing = tuple(
         dict.fromkeys(w for answer, asks in routes.values() if answer.unknown for w in asks)
     )
@@ -261,21 +271,26 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
         if recorded.yes:
             says = says[:-1] + "; the diagnosis is on record."
     elif recorded.yes:
-        says = "Osteoporosis is on record as a diagnosis; none of the four routes confirms it here."
+        says = "Osteoporosis is on record as a diagnosis; " + (
+            "the four routes do not apply to this person."
+            if group.answer == "no"
+            else "what is known is not enough to confirm it by one of the four routes."
+            if missing
+            else "none of the four routes confirms it today."
+        )
         because = recorded.because
     elif missing:
         says = "Osteoporosis is neither shown nor ruled out on what is known."
     else:
         says = "Osteoporosis is not shown by any of the four routes."
     found = bool(fired) or recorded.yes
-    group = classified_by_t_score(patient, evidence)
     return Finding(
         says=says,
         status=Status.UNKNOWN if missing and not found else Status.ANSWERED,
         category="osteoporosis" if found else None if missing else "not_shown",
         parts={name: answer.answer for name, (answer, _) in routes.items()},
         because=because,
-        assumed=group.assumed if fired else (),
+        assumed=group.assumed,
         missing=missing,
         rests_on=rows,
         stage=Stage.NOW,
@@ -284,7 +299,11 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
 
 
 def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
-    """Each of the four routes with its answer and the concepts that would answer it."""
+    """Each of the four routes with its answer and the concepts that would answer it.
+
+    None of them is for a person who is not classified by T-score; where that is unknown, so
+    are they.
+    """
     group = classified_by_t_score(patient, evidence)
     dxa = osteoporosis_by_dxa.one(patient, evidence)
     by_dxa = UNKNOWN
@@ -292,23 +311,22 @@ def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
         met = dxa.category in ("osteoporosis", "severe_osteoporosis")
         if met or not dxa.missing:  # one site can show it, only all of them can rule it out
             by_dxa = Known("yes" if met else "no", dxa.because)
-    elif dxa.status is Status.NOT_APPLICABLE:
-        by_dxa = Known("no", group.because)
     nbha = meets_nbha(patient, evidence)
-    if group.answer != "yes":
-        nbha = Known("no", group.because) if group.answer == "no" else UNKNOWN
-    attenuation = _attenuation_below(patient, evidence)
+    attenuation, attenuation_asks = _attenuation_below(patient, evidence)
     texture = _degraded_with_osteopenia(patient, evidence)
-    expanded = any_of((nbha, attenuation, texture))
+    texture_asks = ("bone.trabecular_bone_score",) if texture.unknown else ()
     hip = ("bone.t_score.total_hip", "bone.t_score.femoral_neck")
-    reasons = _nbha_reasons(patient, evidence)
-    nbha_asks = (*_named_missing(reasons), *group.missing)
-    return {
+    nbha_asks = _named_missing(_nbha_reasons(patient, evidence))
+    routes: Reasons = {
         "WHO by DXA": (by_dxa, dxa.missing or hip),
-        "attenuation below 110 HU": (attenuation, ("ct.hounsfield.three_location",)),
-        "NBHA": (nbha, nbha_asks or hip),
-        "expanded spine criteria": (expanded, ("bone.trabecular_bone_score",)),
+        "attenuation below 110 HU": (attenuation, attenuation_asks),
+        "NBHA": (nbha, nbha_asks),
+        "expanded spine criteria": (any_of((nbha, attenuation, texture)), texture_asks),
     }
+    if group.answer == "yes":
+        return routes
+    outside = Known("no", group.because) if group.answer == "no" else UNKNOWN
+    return {name: (outside, (*group.missing, *asks)) for name, (_, asks) in routes.items()}
 
 
 @rule(
