@@ -19,11 +19,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_series import AXIAL, CORONAL, SAGITTAL, enhanced, hounsfield, saved, slices, uid
 from endplate.exchange.dicom.pixels import claimed_size
 from endplate.exchange.dicom.series import Identity, facts, find_series
 from endplate.facts import InputProblem
 from endplate.posture import Posture
+
+from dicom_series import AXIAL, CORONAL, SAGITTAL, enhanced, hounsfield, saved, slices, uid
 
 
 def only(folder):

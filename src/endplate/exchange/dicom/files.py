@@ -45,6 +45,7 @@ _ELEMENTS = """
     PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored
     HighBit PixelRepresentation PixelPaddingValue RescaleIntercept RescaleSlope RescaleType
     ModalityLUTSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    SegmentSequence SegmentationType MaximumFractionalValue ReferencedSeriesSequence
 """
 TAG = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in _ELEMENTS.split()}
 _TAGS: list[Any] = list(TAG.values())

@@ -1,0 +1,324 @@
+"""Images and masks from files, and masks brought onto their image.
+
+Every reader returns what it read and a tuple of problems; what cannot be used raises
+`InputProblem`. A mask carries what its labels mean (see `endplate.images.labels`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from endplate.exchange import nifti, nrrd
+from endplate.exchange.dicom.files import is_dicom
+from endplate.facts import InputProblem, Problem
+from endplate.images import labels as label_systems
+from endplate.images.labels import LabelSystem, recognise, structure_named
+from endplate.images.volume import Mask, Volume
+
+Problems = tuple[Problem, ...]
+
+# Grids whose directions differ by less than this part of a voxel over their whole length are one.
+_OFF_AXIS = 0.05
+# Less of a mask than this inside the image: it is of another scan, or of another part of it.
+_LEAST_INSIDE = 0.5
+_ALL_INSIDE = 0.99
+# A vertebra with fewer voxels says nothing about its fit.
+_FEW_VOXELS = 50
+# No MR signal is this low; an image of unknown kind that is holds Hounsfield units of air.
+_AIR = -500
+
+
+def read_image(path: Path) -> tuple[Volume, Problems]:
+    """The image in a NIfTI or NRRD file: int16 where all values are whole and fit, else float32."""
+    volume, names, problems = _stored(path)
+    if names:
+        raise InputProblem(
+            f"{path.name}: cannot be used as an image. Voxels must hold measured values; it names "
+            f"labels. Give it as a mask."
+        )
+    return replace(volume, array=_as_values(volume.array)), problems
+
+
+def read_mask(path: Path, labels: str = "auto") -> tuple[Mask, Problems]:
+    """The mask in a NIfTI, NRRD or DICOM segmentation file.
+
+    Parameters
+    ----------
+    labels
+        ``auto``, a label system's name, or the path of a TOML file of one's own.
+
+    Returns
+    -------
+    Mask
+        In the file's own grid. For a DICOM segmentation its volume's `uid` is that of the series
+        it was drawn on.
+
+    Raises
+    ------
+    InputProblem
+        If it cannot be read, is empty, or it is uncertain which label is which vertebra.
+    """
+    if is_segmentation(path):
+        from endplate.exchange.dicom.segmentation import read  # noqa: PLC0415 - only for these
+    else:
+        read = _stored
+    volume, names, problems = read(path)
+    volume = replace(volume, array=_as_labels(volume))
+    if not names and structure_named(_stem(path)) and volume.array.max(initial=0) == 1:
+        names = {1: _stem(path)}  # one file per structure, as TotalSegmentator writes by default
+    mask, doubts = recognise(volume, names=names, by=_system(labels))
+    return mask, (*problems, *doubts)
+
+
+def read_masks(paths: Iterable[Path]) -> tuple[Mask, Problems]:
+    """One mask from files that hold one structure each and are named by it.
+
+    Files whose names mean nothing to Endplate are passed over.
+
+    Raises
+    ------
+    InputProblem
+        If no file is left, or the files' grids differ.
+    """
+    claims: list[tuple[npt.NDArray[np.bool_], str]] = []
+    first: Volume | None = None
+    problems: Problems = ()
+    for path in sorted(paths):
+        if structure_named(_stem(path)) is None:
+            continue
+        volume, _, more = _stored(path)
+        if first is not None and not first.same_grid(volume):
+            raise InputProblem(
+                f"{path.name}: cannot be joined with {first.name}. Files of one segmentation must "
+                f"have the same voxels in the same places; they differ. Keep one scan's files in "
+                f"a folder."
+            )
+        first = first or volume
+        problems += more
+        claims.append((volume.array > 0, _stem(path)))
+    if first is None:
+        raise InputProblem(
+            "Segmentation folder: holds no mask. Files must be named by their structure, such as "
+            "vertebrae_L3.nii.gz; none is. Give one mask file instead."
+        )
+    array, names, overlaps = nrrd.merged(claims, first.name)
+    mask, doubts = recognise(replace(first, array=array), names=names)
+    return mask, (*problems, *overlaps, *doubts)
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is DICOM and not NIfTI or NRRD, by its first bytes."""
+    return not path.name.lower().endswith((*nifti.SUFFIXES, *nrrd.SUFFIXES)) and is_dicom(path)
+
+
+def _stored(path: Path) -> tuple[Volume, dict[int, str], Problems]:
+    name = path.name.lower()
+    if name.endswith(nifti.SUFFIXES):
+        return nifti.read(path)
+    if name.endswith(nrrd.SUFFIXES):
+        return nrrd.read(path)
+    raise InputProblem(
+        f"{path.name}: cannot be read. An image or mask is NIfTI (.nii, .nii.gz), NRRD (.nrrd) or "
+        f"DICOM; this name ends otherwise. Rename or convert the file."
+    )
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0]
+
+
+def _system(labels: str) -> LabelSystem | None:
+    if labels == "auto":
+        return None
+    if not labels.endswith(".toml"):
+        return label_systems.system(labels)
+    path = Path(labels)
+    try:
+        cells = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise InputProblem(
+            f"{path.name}: cannot be read as a map of labels. It must be a TOML file; {problem}. "
+            f"See docs/how-to/read-images-and-masks.md for an example."
+        ) from None
+    return label_systems.own_system(path.name, cells)
+
+
+def _as_values(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if array.dtype.kind in "iu" and array.size:
+        low, high = int(array.min()), int(array.max())
+        if np.iinfo(np.int16).min <= low and high <= np.iinfo(np.int16).max:
+            return array.astype(np.int16, copy=False)
+    return array.astype(np.float32, copy=False)
+
+
+def _as_labels(volume: Volume) -> npt.NDArray[Any]:
+    """Labels as the smallest whole-number type; whole numbers written as floats are taken."""
+    array = volume.array
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    if not 0 <= low <= high <= np.iinfo(np.uint16).max or (
+        array.dtype.kind == "f" and not (array == np.round(array)).all()
+    ):
+        raise InputProblem(
+            f"{volume.name}: cannot be used as a mask. Labels must be whole numbers from 0 to "
+            f"65535; it holds others. Check that it is a mask and no image or probability map."
+        )
+    return array.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+
+
+# ---------------------------------------------------------------- onto the image
+
+
+def on_grid(mask: Mask, image: Volume) -> tuple[Mask, Problems]:
+    """The mask on the image's voxels, by place in the patient: the nearest label, none mixed.
+
+    Equal grids, and those that differ by flips, axis order or whole voxels, are copied exactly.
+
+    Raises
+    ------
+    InputProblem
+        If the mask is not of this image: another frame of reference, another place, or, on a
+        CT, vertebrae that do not lie on bone.
+    """
+    there = mask.volume
+    frames = {there.frame_of_reference, image.frame_of_reference} - {""}
+    if len(frames) > 1:
+        raise _not_of(mask, image, "they have different DICOM frames of reference")
+    problems: list[Problem] = []
+    share = _share_inside(mask, image)
+    if share < _LEAST_INSIDE:
+        raise _not_of(mask, image, f"{share:.0%} of the labelled voxels lie inside the image")
+    if share < _ALL_INSIDE:
+        says = f"Only {share:.0%} of the mask lies inside the image; structures are cut there."
+        problems.append(Problem(problem="mask.partly_outside", says=says, where=there.name))
+    array = there.array if there.same_grid(image) else _nearest(there, image)
+    volume = replace(
+        image, array=array, acquisition=there.acquisition, name=there.name, problems=there.problems
+    )
+    left = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist())
+    structures = {label: s for label, s in mask.structures.items() if label in left}
+    placed = replace(mask, volume=volume, structures=MappingProxyType(structures))
+    _check_bone(placed, image, problems)
+    return placed, tuple(problems)
+
+
+def _not_of(mask: Mask, image: Volume, why: str) -> InputProblem:
+    return InputProblem(
+        f"{mask.volume.name}: cannot be laid on {image.name or 'the image'}. A mask must be drawn "
+        f"on the very scan that is measured; {why}. Give the mask of this scan."
+    )
+
+
+def _share_inside(mask: Mask, image: Volume) -> float:
+    """The share of the named structures' voxels whose centres lie inside the image."""
+    index = np.argwhere(np.isin(mask.volume.array, list(mask.structures)))
+    if not len(index):
+        return 0.0
+    at = image.to_index(mask.volume.to_world(index))
+    inside = (at > -0.5).all(axis=1) & (at < np.array(image.array.shape) - 0.5).all(axis=1)
+    return float(inside.mean())
+
+
+def _nearest(there: Volume, image: Volume) -> npt.NDArray[Any]:
+    """Labels of the image's voxel centres; 0 outside the mask's grid."""
+    lead = np.linalg.inv(there.affine) @ image.affine
+    turn, shift = lead[:3, :3], lead[:3, 3]
+    from_axis = np.abs(turn).argmax(axis=1)
+    aside = np.abs(turn) * (np.array(image.array.shape) - 1)
+    aside[range(3), from_axis] = 0
+    if sorted(from_axis) == [0, 1, 2] and aside.max() < _OFF_AXIS:
+        return _along_axes(there.array, image.array.shape, turn, shift, from_axis)
+    out = np.zeros(image.array.shape, there.array.dtype)
+    box = _box(there, image)
+    grid = [np.arange(part.start, part.stop) for part in box]
+    for k in grid[2]:  # one plane at a time: the memory stays that of a plane
+        i, j = np.meshgrid(grid[0], grid[1], indexing="ij")
+        at = np.rint(np.stack([i, j, np.full_like(i, k)], axis=-1) @ turn.T + shift).astype(int)
+        inside = ((at >= 0) & (at < there.array.shape)).all(axis=-1)
+        out[i[inside], j[inside], k] = there.array[tuple(at[inside].T)]
+    return out
+
+
+def _along_axes(
+    labels: npt.NDArray[Any],
+    shape: tuple[int, ...],
+    turn: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.float64],
+    from_axis: npt.NDArray[np.intp],
+) -> npt.NDArray[Any]:
+    """Nearest labels where each mask axis runs along one image axis: three index lists do it."""
+    out = np.zeros(shape, labels.dtype)
+    pick, place = [], [np.empty(0, int)] * 3
+    for axis, source in enumerate(from_axis):
+        n = np.arange(shape[source])
+        at = np.rint(turn[axis, source] * n + shift[axis]).astype(int)
+        inside = (at >= 0) & (at < labels.shape[axis])
+        pick.append(at[inside])
+        place[source] = n[inside]
+    out[np.ix_(*place)] = labels[np.ix_(*pick)].transpose(np.argsort(from_axis))
+    return out
+
+
+def _box(there: Volume, image: Volume) -> list[slice]:
+    """The part of the image that the mask's labelled box reaches into."""
+    objects = ndimage.find_objects((there.array > 0).astype(np.uint8))
+    ends = np.array([(part.start - 1, part.stop) for part in objects[0]], dtype=float)
+    corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T
+    at = image.to_index(there.to_world(corners))
+    low = np.clip(np.floor(at.min(axis=0)), 0, image.array.shape).astype(int)
+    high = np.clip(np.ceil(at.max(axis=0)) + 1, 0, image.array.shape).astype(int)
+    return [slice(a, b) for a, b in zip(low, high, strict=True)]
+
+
+def _check_bone(mask: Mask, image: Volume, problems: list[Problem]) -> None:
+    """On a CT, refuse vertebrae that do not lie on bone; an MR has no such check."""
+    modality = image.acquisition.modality
+    if modality != "CT" and (modality or float(image.array.min()) > _AIR):
+        return
+    kind = "share" if mask.parts == "body" else "more_than_around"
+    limits = label_systems.on_bone()
+    boxes = ndimage.find_objects(mask.volume.array)
+    found = [
+        _brightness(mask, image, label, boxes[label - 1], kind)
+        for label, structure in mask.structures.items()
+        if label_systems.is_vertebra(structure)
+    ]
+    told = [value for value in found if value is not None]
+    if not told:
+        return
+    median = float(np.median(told))
+    if median < limits[kind]["refused"]:
+        raise _not_of(mask, image, "its vertebrae do not lie on bone")
+    if median < limits[kind]["doubted"]:
+        says = "The mask lies only in part on bone; it may be of another scan or shifted."
+        problems.append(Problem(problem="mask.doubtful_fit", says=says, where=mask.volume.name))
+
+
+def _brightness(
+    mask: Mask, image: Volume, label: int, box: tuple[slice, ...], kind: str
+) -> float | None:
+    """The share of a vertebra's voxels as bright as bone, or by how much it exceeds the rim's."""
+    limits = label_systems.on_bone()
+    spacing = image.spacing
+    margin = np.ceil(limits["around_mm"] / spacing).astype(int) + 1
+    around = tuple(
+        slice(max(part.start - m, 0), part.stop + m) for part, m in zip(box, margin, strict=True)
+    )
+    labels, bright = mask.volume.array[around], image.array[around] > limits["bone"]
+    inside = labels == label
+    if inside.sum() < _FEW_VOXELS:
+        return None
+    share = float(bright[inside].mean())
+    if kind == "share":
+        return share
+    distance = ndimage.distance_transform_edt(~inside, sampling=spacing)
+    rim = (distance > 0) & (distance <= limits["around_mm"]) & (labels == 0)
+    return share - float(bright[rim].mean()) if rim.any() else None
