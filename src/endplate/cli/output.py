@@ -49,3 +49,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 def _escaped(text: str) -> str:
     return text.replace("[", r"\[")  # rich would read a unit such as [hnsf'U] as a style
+
+
+def problems_table(title: str, problems: Sequence[Problem]) -> Table:
+    """Problems with where they are and what can be done."""
+    rows = [(p.where, " ".join((p.says, *p.try_)), str(p.count)) for p in problems]
+    return table(f"{title}: {len(rows)}", ("where", "what", "times"), rows)

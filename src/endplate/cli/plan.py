@@ -1,0 +1,144 @@
+"""``endplate plan`` and ``endplate demo``: from a case folder to a plan on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from endplate import __version__, evidence
+from endplate.cli.main import print_json
+from endplate.cli.output import console, envelope
+from endplate.exchange.case import Case, paired, read_case
+from endplate.exchange.files import write_files
+from endplate.facts import Fact, InputProblem, Problem
+from endplate.findings import AnyFinding
+from endplate.plan.care_plan import CarePlan, arranged, findings_of
+from endplate.record import PatientRecord
+from endplate.report.html import Picture, ReportInput, html, pdf
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A case's plan, and the files that hold it."""
+
+    record: PatientRecord
+    findings: tuple[AnyFinding, ...]
+    plan: CarePlan
+    problems: tuple[Problem, ...]
+    files: dict[str, bytes]
+
+
+def plan(
+    folder: Path,
+    out: Path,
+    on: date,
+    clinic_file: Path | None,
+    *,
+    with_pdf: bool,
+    as_json: bool,
+) -> None:
+    """Plan a case folder and write the plan; print where it is, or the plan itself."""
+    if out.exists() and not out.is_dir():
+        raise InputProblem(
+            f"{out.name}: cannot be written to. A folder is needed; it is a file. Choose another "
+            f"folder with --out."
+        )
+    planned = planned_case(folder, on, clinic_file, with_pdf=with_pdf)
+    write_files(out, planned.files)
+    if as_json:
+        print_json(
+            facts=planned.record.facts,
+            findings=planned.findings,
+            problems=planned.problems,
+            plan=planned.plan,
+        )
+        return
+    _say(planned, out)
+
+
+def planned_case(
+    folder: Path, on: date, clinic_file: Path | None, *, with_pdf: bool = False
+) -> Planned:
+    """Read, measure and plan a case folder; nothing is written."""
+    grounds = evidence.shipped()
+    if clinic_file is not None:
+        grounds = evidence.with_clinic_file(grounds, clinic_file)
+    case = read_case(folder, on)
+    measured, pictures, problems = _measured(case)
+    record = case.record.with_facts(measured)
+    findings = findings_of(record, on, grounds)
+    care_plan = arranged(findings, on, grounds)
+    problems = (*case.problems, *problems)
+    synthetic = case.title.startswith("Demonstration")
+    report = ReportInput(
+        record=record,
+        findings=findings,
+        plan=care_plan,
+        evidence=grounds,
+        problems=problems,
+        ignored=case.ignored,
+        pictures=tuple(pictures),
+        title=case.title or "Care plan for the spine",
+        synthetic=synthetic,
+    )
+    from endplate.exchange.fhir.write import bundle_bytes
+
+    files = {
+        "plan.json": envelope(
+            facts=record.facts, findings=findings, problems=problems, plan=care_plan
+        ),
+        "report.html": html(report).encode(),
+        "fhir.json": bundle_bytes(
+            record, findings, care_plan, on=on, version=__version__, synthetic=synthetic
+        ),
+        **{f"pictures/{p.name}": p.content for p in pictures},
+    }
+    if with_pdf:
+        files["report.pdf"] = pdf(report)
+    return Planned(record, findings, care_plan, problems, files)
+
+
+def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
+    """What the case's images give, each with its masks."""
+    from endplate.images.measure import measure
+
+    pairs, noted = paired(case.images, case.masks)
+    facts: list[Fact] = []
+    pictures: list[Picture] = []
+    problems = list(noted)
+    posture = case.record.facts and next(
+        (str(f.value) for f in case.record.facts if f.what == "imaging.posture"), None
+    )
+    for number, (image, mask) in enumerate(pairs, 1):
+        found = measure(image, mask, posture=posture or None)
+        facts += found.facts
+        problems += found.problems
+        prefix = f"{number}-" if len(pairs) > 1 else ""
+        pictures += [
+            Picture(f"{prefix}{p.name}", p.content, p.caption, p.alt) for p in found.pictures
+        ]
+    return facts, pictures, problems
+
+
+def _say(planned: Planned, out: Path) -> None:
+    text = console()
+    for sentence in planned.plan.summary:
+        text.print(f"- {sentence}", markup=False, highlight=False)
+    text.print(
+        f"{len(planned.findings)} findings, {len(planned.plan.open_questions)} open questions, "
+        f"{len(planned.problems)} problems.",
+        highlight=False,
+    )
+    if planned.plan.overrides:
+        text.print(f"The clinic's own evidence was used in {len(planned.plan.overrides)} places.")
+    text.print(f"Report: {out / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def demo(folder: Path, *, as_json: bool) -> None:
+    """Write the demonstration case into ``case``, its plan into ``plan``, and say where."""
+    from endplate.demo.case import write_case
+    from endplate.demo.person import PLAN_FOR
+
+    write_case(folder / "case")
+    plan(folder / "case", folder / "plan", PLAN_FOR, None, with_pdf=False, as_json=as_json)

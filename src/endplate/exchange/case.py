@@ -1,0 +1,433 @@
+"""A case folder: everything about one person, read by what each file holds and not by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from endplate.exchange import masks as mask_files
+from endplate.exchange import nifti, nrrd, typed
+from endplate.exchange.dicom import series as dicom
+from endplate.exchange.dicom.files import is_dicom
+from endplate.exchange.dicom.series import Identity, Series
+from endplate.exchange.fhir.read import FhirReading, read_fhir
+from endplate.exchange.intake import Intake
+from endplate.facts import InputProblem, Problem
+from endplate.images import labels as label_systems
+from endplate.images.volume import Acquisition, Mask, Volume
+from endplate.record import PatientRecord
+
+_JSON = (".json", ".ndjson", ".jsonl")
+_PACKED = ("", ".gz", ".zst")
+_TABLES = (".csv", ".tsv")
+# What Endplate itself writes into a plan's folder; a plan is no source of facts.
+_OWN_OUTPUT = frozenset({"plan.json", "fhir.json", "measurements.json"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """One file, or one series of files, and what was made of it."""
+
+    name: str
+    kind: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseImage:
+    """One image of the case, listed and not yet loaded."""
+
+    name: str
+    acquisition: Acquisition
+    uid: str
+    load: Callable[[], Volume] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was understood of a case folder.
+
+    Attributes
+    ----------
+    record
+        All facts.
+    problems, ignored
+        What could not be used although it was meant to be, and what was left aside.
+    files
+        Per file or series what was made of it.
+    images, masks
+        What can be measured; images are loaded when they are asked for.
+    title
+        What the clinic calls the case, if it says so.
+    """
+
+    record: PatientRecord
+    problems: tuple[Problem, ...] = ()
+    ignored: tuple[Problem, ...] = ()
+    files: tuple[FileRead, ...] = ()
+    images: tuple[CaseImage, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    title: str = ""
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The files of a case by kind."""
+
+    toml: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    fhir: list[Path] = field(default_factory=list)
+    dicom: list[Path] = field(default_factory=list)
+    volumes: list[Path] = field(default_factory=list)
+    other: list[Path] = field(default_factory=list)
+
+
+def read_case(folder: Path, today: date) -> Case:
+    """Read everything in a case folder.
+
+    Raises
+    ------
+    InputProblem
+        If the folder is absent or empty; if it holds two persons' data; if nothing in it can be
+        used; or if what was given to be used cannot be (the only record, the only series, a
+        mask): going on in silence would hide that from whoever gave it.
+    """
+    found = _sorted(_files(folder), folder)
+    intake = Intake(today)
+    files: list[FileRead] = []
+    settings: dict[str, str] = {}
+    for path in found.toml:
+        before = len(intake.facts)
+        settings |= typed.read_case_file(path, intake)
+        files.append(
+            FileRead(_name(path, folder), "typed facts", f"{len(intake.facts) - before} facts")
+        )
+    for path in found.tables:
+        before = len(intake.facts)
+        typed.read_table(path, intake)
+        files.append(FileRead(_name(path, folder), "table", f"{len(intake.facts) - before} facts"))
+    reading = _fhir(found.fhir, folder, intake, files, today)
+    listed = dicom.find_series(found.dicom)
+    intake.add(listed.understood)
+    _one_person(reading, listed.series)
+    images = _series(listed.series, intake, files, today)
+    masks = [_mask(p, settings.get("labels", "auto"), intake, files, folder)
+             for p in listed.segmentations]  # fmt: skip
+    for path in found.volumes:
+        if _is_mask(path):
+            masks.append(_mask(path, settings.get("labels", "auto"), intake, files, folder))
+        else:
+            images.append(_volume(path, intake, files, folder))
+    for path in found.other:
+        intake.ignore("case.not_read", "is of no kind that Endplate reads.", _name(path, folder))
+        files.append(FileRead(_name(path, folder), "not read", "of no kind that Endplate reads"))
+    _one_birth_date(intake)
+    understood = intake.understood()
+    if not understood.facts and not images:
+        raise _nothing(folder, understood.problems)
+    return Case(
+        record=PatientRecord.of(understood.facts),
+        problems=understood.problems,
+        ignored=understood.ignored,
+        files=tuple(files),
+        images=tuple(images),
+        masks=tuple(masks),
+        title=settings.get("title", ""),
+    )
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputProblem(
+            f"{folder.name or folder}: cannot be read as a case. A folder with one person's data "
+            f"is needed; it {what}. Give the folder."
+        )
+    found = sorted(
+        p for p in folder.rglob("*")
+        if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )  # fmt: skip
+    if not found:
+        raise InputProblem(
+            f"{folder.name}: cannot be read as a case. Records, images, masks or a case.toml are "
+            f"needed; the folder is empty. Put one person's files into it."
+        )
+    return found
+
+
+def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
+    found = _Sorted()
+    for path in paths:
+        name = path.name.lower()
+        if name == typed.CASE_FILE:
+            found.toml.append(path)
+        elif name.endswith((*nifti.SUFFIXES, *nrrd.SUFFIXES)):
+            found.volumes.append(path)
+        elif path.suffix.lower() in _TABLES and typed.is_table_of_facts(path):
+            found.tables.append(path)
+        elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
+            (found.other if name in _OWN_OUTPUT else found.fhir).append(path)
+        elif name.endswith(".dcm") or is_dicom(path):
+            found.dicom.append(path)
+        else:
+            found.other.append(path)
+    return found
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _nothing(folder: Path, problems: Sequence[Problem]) -> InputProblem:
+    why = f" {problems[0].says}" if problems else ""
+    return InputProblem(
+        f"{folder.name}: nothing in it can be used. Records, images, masks or a case.toml are "
+        f"needed; none could be understood.{why} Run 'endplate read' on a case that works to "
+        f"compare."
+    )
+
+
+# -- records --------------------------------------------------------------------------------------
+
+
+def _fhir(
+    paths: list[Path], folder: Path, intake: Intake, files: list[FileRead], today: date
+) -> FhirReading:
+    reading = read_fhir(paths, today)
+    broken = [p for p in reading.problems if p.problem in ("json.invalid", "file.not_readable")]
+    resources = sum(c.resources for counts in reading.counts.values() for c in counts.values())
+    if broken and not resources:
+        raise InputProblem(
+            f"{broken[0].where or folder.name}: the only record cannot be read. FHIR R4 as JSON or "
+            f"NDJSON is needed; {broken[0].says} Export it again, or take it out of the folder to "
+            f"go on without a record."
+        )
+    intake.add(reading)
+    for name, counts in reading.counts.items():
+        kinds = ", ".join(f"{c.resources} {kind}" for kind, c in counts.items())
+        facts = sum(c.facts for c in counts.values())
+        files.append(FileRead(name, "FHIR", f"{facts} facts from {kinds}" if kinds else "no FHIR"))
+    return reading
+
+
+def _one_person(reading: FhirReading, series: Sequence[Series]) -> None:
+    """End the run where records or images are of two persons."""
+    people = reading.identities
+    for one, other in combinations(people, 2):
+        linked = other.subject in one.same_as or one.subject in other.same_as
+        shared = set(one.identifiers) & set(other.identifiers)
+        if one.subject != other.subject and not linked and not shared:
+            raise _two_persons("two patients in the health record")
+        if _differ(one.birth_date, other.birth_date) or _differ(one.sex, other.sex):
+            raise _two_persons("two different birth dates or sexes in the health record")
+    known = {p.subject for p in people} | {s for p in people for s in p.same_as}
+    others = [s for s in reading.subjects if s not in known]
+    if (known and others) or len(others) > 1:
+        raise _two_persons("resources of the health record that are about different patients")
+    for first, second in combinations(series, 2):
+        if why := first.identity.contradicts(second.identity):
+            raise _two_persons(f"image series with different {' and '.join(why)}")
+    for person in people:
+        of_record = Identity(
+            birth_date=(person.birth_date or "").replace("-", ""),
+            sex={"female": "F", "male": "M", "other": "O"}.get(person.sex or "", ""),
+        )
+        for one_series in series:
+            if why := of_record.contradicts(one_series.identity):
+                raise _two_persons(f"a record and images with different {' and '.join(why)}")
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    """Whether two texts contradict each other; a birth year does not contradict its dates."""
+    return (
+        bool(one and other)
+        and not (one or "").startswith(other or "")
+        and not (other or "").startswith(one or "")
+    )
+
+
+def _two_persons(what: str) -> InputProblem:
+    return InputProblem(
+        f"Case: holds the data of two persons. One person's data is needed; there are {what}. "
+        f"Take out what does not belong, and check every file. Nothing was written."
+    )
+
+
+def _one_birth_date(intake: Intake) -> None:
+    """As `PatientRecord.of`, but named as what it is before the record is made."""
+    for what in ("person.birth_date", "person.sex"):
+        if len({f.value for f in intake.facts if f.what == what}) > 1:
+            raise _two_persons("sources with different birth dates or sexes")
+
+
+# -- images ---------------------------------------------------------------------------------------
+
+
+def _series(
+    series: Sequence[Series], intake: Intake, files: list[FileRead], today: date
+) -> list[CaseImage]:
+    images = []
+    for one in series:
+        columns, rows, planes = one.shape
+        if one.unusable:
+            files.append(FileRead(one.source, "DICOM, not used", one.unusable))
+            continue
+        intake.add(dicom.facts(one, today))
+        modality = one.acquisition.modality
+        says = f"{modality} {columns} x {rows} x {planes}, {one.slice_spacing or 0:.2f} mm apart"
+        files.append(FileRead(one.source, "DICOM", says))
+        name = one.description or one.source
+        images.append(CaseImage(name, one.acquisition, one.uid, one.volume))
+    if series and not images:
+        raise InputProblem(
+            f"{series[0].source}: the only images cannot be used. {series[0].unusable} Export the "
+            f"series again, or take it out of the folder to go on without images."
+        )
+    return images
+
+
+def _volume(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> CaseImage:
+    volume, problems = mask_files.read_image(path)
+    _note(intake, problems)
+    shape = " x ".join(str(n) for n in volume.array.shape)
+    files.append(FileRead(_name(path, folder), "image", shape))
+    return CaseImage(path.name, volume.acquisition, volume.uid, lambda: volume)
+
+
+def _mask(path: Path, labels: str, intake: Intake, files: list[FileRead], folder: Path) -> Mask:
+    mask, problems = mask_files.read_mask(path, labels)
+    _note(intake, problems)
+    named = ", ".join(dict.fromkeys(mask.structures.values()))
+    files.append(FileRead(_name(path, folder), f"mask ({mask.system})", named))
+    return mask
+
+
+def _note(intake: Intake, problems: Iterable[Problem]) -> None:
+    for p in problems:
+        intake.problem(p.problem, p.says, p.where, p.try_)
+
+
+# A mask is made of large areas of one label; an image, even of few grey values, is not.
+_LABELS_AT_MOST, _ALIKE_AT_LEAST = 400, 0.9
+
+
+def _is_mask(path: Path) -> bool:
+    """Whether a NIfTI or NRRD file holds labels: few whole numbers, in large even areas."""
+    try:
+        volume, _ = mask_files.read_image(path)
+    except InputProblem:
+        return True  # it names labels, or cannot be read: reading it as a mask tells which
+    array = volume.array
+    if array.dtype.kind not in "iu" or not array.size or array.min() < 0:
+        return False
+    if len(np.unique(array)) > _LABELS_AT_MOST:
+        return False
+    alike = array[1:] == array[:-1]
+    return bool(alike.mean() >= _ALIKE_AT_LEAST) if alike.size else False
+
+
+# -- which mask is of which image -----------------------------------------------------------------
+
+
+def paired(
+    images: Sequence[CaseImage], masks: Sequence[Mask]
+) -> tuple[list[tuple[Volume, Mask]], tuple[Problem, ...]]:
+    """Each image that has masks, loaded, with its masks joined on its grid.
+
+    Raises
+    ------
+    InputProblem
+        If a mask is of none of the images, or could be of several.
+    """
+    if not masks or not images:
+        return [], _unpaired(images, masks)
+    loaded = [image.load() for image in images]
+    problems: list[Problem] = []
+    laid: dict[int, list[Mask]] = {}
+    for mask in masks:
+        at, on_image, noted = _laid(mask, loaded)
+        problems += noted
+        laid.setdefault(at, []).append(on_image)
+    pairs = [(loaded[at], joined(on_image)) for at, on_image in sorted(laid.items())]
+    return pairs, tuple(problems)
+
+
+def _unpaired(images: Sequence[CaseImage], masks: Sequence[Mask]) -> tuple[Problem, ...]:
+    found = [
+        Problem(
+            problem="case.no_mask",
+            says="The image was not measured: there is no mask for it.",
+            where=image.name,
+            try_=("Add a segmentation, for example TotalSegmentator's.",),
+        )
+        for image in images
+    ]
+    found += [
+        Problem(
+            problem="case.no_image",
+            says="The mask was not used: there is no image for it.",
+            where=mask.volume.name,
+        )
+        for mask in masks
+    ]
+    return tuple(found)
+
+
+def _laid(mask: Mask, images: Sequence[Volume]) -> tuple[int, Mask, tuple[Problem, ...]]:
+    """The index of the mask's image, and the mask on its grid."""
+    said = [n for n, image in enumerate(images) if mask.volume.uid and image.uid == mask.volume.uid]
+    same = [n for n, image in enumerate(images) if image.same_grid(mask.volume)]
+    fitting: list[tuple[int, Mask, tuple[Problem, ...]]] = []
+    refusals: list[InputProblem] = []
+    for n in said or same or range(len(images)):
+        try:
+            fitting.append((n, *mask_files.on_grid(mask, images[n])))
+        except InputProblem as problem:
+            refusals.append(problem)
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise refusals[0]
+    raise InputProblem(
+        f"{mask.volume.name}: fits {len(fitting)} images of this case. It must be clear which it "
+        f"was drawn on; it is not. Take out the images that it does not belong to, or use "
+        f"'endplate measure' with one image and its mask."
+    )
+
+
+def joined(masks: Sequence[Mask]) -> Mask:
+    """One mask from several on the same grid.
+
+    A mask of the vertebrae's parts limits a mask of levels to the bodies; other structures are
+    added where no label stands yet.
+    """
+    levels = [m for m in masks if any(label_systems.is_vertebra(s) for s in m.structures.values())]
+    parts = [m for m in masks if "corpus" in m.structures.values() and m not in levels]
+    base = levels[0] if levels else masks[0]
+    if levels and parts:
+        base = label_systems.bodies(levels[0], parts[0])
+    rest = [m for m in masks if m is not (levels[0] if levels else masks[0])]
+    if not rest:
+        return base
+    array = base.volume.array.astype(np.uint16)
+    structures = dict(base.structures)
+    for mask in rest:
+        for label, structure in mask.structures.items():
+            if structure in structures.values():
+                continue
+            number = max(structures, default=0) + 1
+            array[(mask.volume.array == label) & (array == 0)] = number
+            structures[number] = structure
+    whole = base.volume
+    volume = Volume(
+        array, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
+    )
+    return Mask(volume, structures, base.parts, base.system)
