@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from endplate.bone.densitometry import classified_by_t_score, lowest_t_score, t_score
+from endplate.bone.densitometry import (
+    HIP,
+    SPINE_ASKS,
+    WHO_ASKS,
+    classified_by_t_score,
+    lowest_t_score,
+    spine_hip_discordance,
+    spine_is_usable,
+    t_score,
+)
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Stage, Status, Urgency
@@ -48,6 +57,9 @@ def _by_every_scheme(score: float, evidence: Evidence) -> tuple[Position, ...]:
         found.append(
             Position(holder=holder, says=says, rests_on=tuple(rows), default=choice.use == scheme)
         )
+    review = evidence.row("bone.tbs.review.degraded")
+    says = _TBS_IN_WORDS["degraded"] if review.met(score) else "not degraded"
+    found.append(Position(holder="Patel 2024", says=says, rests_on=(review,)))
     return tuple(found)
 
 
@@ -99,10 +111,17 @@ def trabecular_bone_score(patient: Patient, evidence: Evidence) -> Finding:
         because=(score, *((body_mass_index,) if body_mass_index else ())),
         missing=() if body_mass_index else ("person.body_mass_index",),
         rests_on=(*rows, use, low, high),
-        positions=positions if len({p.says for p in positions}) > 1 else (),
+        positions=positions if _disagree(positions) else (),
         stage=Stage.NOW if category == "degraded" else Stage.BACKGROUND,
         urgency=Urgency.ROUTINE if category == "degraded" else Urgency.INFORMATION,
     )
+
+
+def _disagree(positions: tuple[Position, ...]) -> bool:
+    """Whether sources differ; the review has one cut-off, and so only says degraded or not."""
+    *schemes, review = (p.says for p in positions)
+    degraded = _TBS_IN_WORDS["degraded"]
+    return len(set(schemes)) > 1 or (review == degraded) != (schemes[0] == degraded)
 
 
 # -- FRAX: a given result is read, adjusted by published arithmetic, and held to thresholds --------
@@ -126,7 +145,7 @@ def frax_reaches_threshold(patient: Patient, evidence: Evidence) -> Known:
 
 @rule(
     "bone.frax_threshold",
-    reads=(*_FRAX.values(), "person.sex", "person.age", "person.postmenopausal"),
+    reads=(*_FRAX.values(), *WHO_ASKS, "person.recurrent_falls"),
 )
 def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
     """Whether the given FRAX result reaches a treatment threshold.
@@ -164,14 +183,18 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
         status = Status.UNKNOWN
     answered = status is Status.ANSWERED
     numbers = ", ".join(f"{_OUTCOME[o]} {f.number:.1f} %" for o, f in given.items())
+    falls = patient.has("person.recurrent_falls")
+    if falls.yes:
+        verdict += "; recurrent falls raise the risk, and FRAX does not count them"
+    falls_row = (evidence.row("bone.frax.falls"),) if falls.yes else ()
     return Finding(
         says=f"FRAX ({numbers} in 10 years): {verdict}.",
         status=status,
         category={"yes": "reached", "no": "below"}[reached.answer] if answered else None,
-        because=(*given.values(), *group.because),
+        because=(*given.values(), *group.because, *(falls.because if falls.yes else ())),
         assumed=group.assumed,
         missing=(*missing, *group.missing) if status is not Status.NOT_APPLICABLE else (),
-        rests_on=(*rows, *group.rests_on),
+        rests_on=(*rows, *falls_row, *group.rests_on),
         stage=Stage.NOW if answered and reached.yes else Stage.BACKGROUND,
         urgency=Urgency.SOON if answered and reached.yes else Urgency.INFORMATION,
     )
@@ -180,7 +203,7 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
 @rule(
     "bone.frax_glucocorticoid",
     reads=(*_FRAX.values(), "bone.frax_glucocorticoids_entered",
-           "person.glucocorticoid_daily_dose"),
+           "person.glucocorticoid_daily_dose", "medicine.glucocorticoid"),
     scores="frax_glucocorticoid",
 )  # fmt: skip
 def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
@@ -195,6 +218,8 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
     entered = patient.has("bone.frax_glucocorticoids_entered")
     taken = patient.has("medicine.glucocorticoid")
     if dose is None and not entered.yes and not taken.yes:
+        return None
+    if dose is not None and dose.number == 0:
         return None
     low = evidence.row("bone.frax.glucocorticoid.low_dose")
     high = evidence.row("bone.frax.glucocorticoid.high_dose")
@@ -221,8 +246,6 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
             missing=tuple(missing),
             rests_on=rows,
         )
-    if dose.number == 0:
-        return None
     band = "medium"
     if low.met(dose.number):
         band = "low"
@@ -238,7 +261,8 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
     main = "major" if "major" in adjusted else "hip"
     reached = any(evidence.row(f"bone.frax.{o}_threshold").met(v) for o, v in adjusted.items())
     return Finding(
-        says=f"FRAX adjusted for a {band} glucocorticoid dose: {numbers}.",
+        says=f"FRAX adjusted for a {band} glucocorticoid dose: {numbers}"
+        f"{'; that reaches a treatment threshold' if reached else ''}.",
         value=adjusted[main],
         unit="%",
         category=band,
@@ -253,19 +277,21 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
 
 @rule(
     "bone.frax_lumbar_spine",
-    reads=("bone.frax_major", "bone.t_score.lumbar_spine", "bone.t_score.femoral_neck"),
+    reads=("bone.frax_major", "bone.t_score.lumbar_spine",
+           *(f"bone.t_score.{s}" for s in HIP), *SPINE_ASKS),
     scores="frax_lumbar_spine",
-)
+)  # fmt: skip
 def frax_lumbar_spine(patient: Patient, evidence: Evidence) -> Finding | None:
     """The major-fracture probability adjusted for a spine T-score that differs from the neck's.
 
-    Source      Leslie 2011 (bone.frax.lumbar_offset): one tenth per rounded T-score
+    Source      Leslie 2011 (bone.frax.lumbar_offset): one tenth per rounded T-score; not
+                lowered for a spine raised by degeneration (bone.dxa.spine_above_hip)
     Population  women and men from 50 years, Manitoba
     Not for     the hip probability; a spine T-score raised by degenerative change
     """
     major = patient.latest("bone.frax_major")
     spine, neck = t_score(patient, "lumbar_spine"), t_score(patient, "femoral_neck")
-    if spine is None or (major is None and neck is None):
+    if spine is None or (major is None and neck is None) or not spine_is_usable(patient, evidence):
         return None
     offset = evidence.row("bone.frax.lumbar_offset")
     given = tuple(f for f in (major, spine, neck) if f is not None)
@@ -281,6 +307,15 @@ def frax_lumbar_spine(patient: Patient, evidence: Evidence) -> Finding | None:
             rests_on=(offset,),
         )  # fmt: skip
     steps = _rounded_half_away(neck.number - spine.number)
+    raised = any(f.category == "discordant" for f in spine_hip_discordance(patient, evidence))
+    if steps < 0 and raised:
+        return Finding(
+            says="FRAX is not lowered for the lumbar spine: its T-score lies so far above the "
+            "hip's that degenerative change probably raises it.",
+            status=Status.NOT_APPLICABLE,
+            because=given,
+            rests_on=(offset, evidence.row("bone.dxa.spine_above_hip")),
+        )
     adjusted = max(major.number * (1 + steps * offset.number / 100), 0.0)
     return Finding(
         says=f"FRAX adjusted for the lumbar spine: major osteoporotic fracture "
@@ -324,16 +359,25 @@ def frax_type_2_diabetes(patient: Patient, evidence: Evidence) -> Finding | None
 # -- simple tools ---------------------------------------------------------------------------------
 
 
-@rule("bone.ost", reads=("person.weight", "person.age", "person.sex"), scores="ost")
+@rule("bone.ost", reads=("person.weight", *WHO_ASKS), scores="ost")
 def ost(patient: Patient, evidence: Evidence) -> Finding:
     """Osteoporosis self-assessment tool: low weight for age means that testing is considered.
 
     Source      University of Washington; cut-offs as restated for USPSTF 2018 (bone.ost.*)
     Population  postmenopausal women under 65; men with a cut-off of their own
-    Not for     a diagnosis; people already diagnosed
+    Not for     a diagnosis; people already diagnosed; premenopausal women, children
     """
     divisor = evidence.row("bone.ost.divisor")
     weight, age = patient.latest("person.weight"), patient.age
+    group = classified_by_t_score(patient, evidence)
+    child = age is not None and not evidence.row("bone.t_score.adult_from_age").met(age.number)
+    if group.answer == "no" and (child or patient.sex == "female"):
+        return Finding(
+            says="The osteoporosis self-assessment tool is for postmenopausal women and for men.",
+            status=Status.NOT_APPLICABLE,
+            because=group.because,
+            rests_on=(divisor,),
+        )
     limit = {"female": "bone.ost.women", "male": "bone.ost.men"}.get(patient.sex or "")
     asked = (("person.weight", weight), ("person.age", age), ("person.sex", limit))
     missing = tuple(what for what, known in asked if known is None)
@@ -356,6 +400,7 @@ def ost(patient: Patient, evidence: Evidence) -> Finding:
             rests_on=(divisor,),
         )
     at_risk = evidence.row(limit).met(score)
+    female = patient.sex == "female"
     return Finding(
         says=f"Osteoporosis self-assessment tool {score}: "
         f"{'at increased risk' if at_risk else 'not at increased risk'}.",
@@ -363,6 +408,8 @@ def ost(patient: Patient, evidence: Evidence) -> Finding:
         unit="1",
         category="increased_risk" if at_risk else "not_increased",
         because=(weight, age),
+        assumed=group.assumed if female else (),
+        missing=group.missing if female else (),
         rests_on=(divisor, evidence.row(limit)),
     )
 
@@ -375,7 +422,7 @@ _FRACTURE_INDEX_ASKS = (
 
 @rule(
     "bone.fracture_index",
-    reads=(*_FRACTURE_INDEX_ASKS, "bone.t_score.total_hip", "person.sex", "person.postmenopausal"),
+    reads=(*_FRACTURE_INDEX_ASKS, "bone.t_score.total_hip", *WHO_ASKS),
     scores="fracture_index",
 )
 def fracture_index(patient: Patient, evidence: Evidence) -> Finding:
@@ -397,12 +444,13 @@ def fracture_index(patient: Patient, evidence: Evidence) -> Finding:
     parts, because, missing = _fracture_index_parts(patient, evidence)
     if patient.sex is None:
         missing.append("person.sex")
+    missing += [what for what in group.missing if what not in missing]
     hip = t_score(patient, "total_hip")
     known = [v for v in parts.values() if v is not None]
     if missing:
         return Finding(
-            says=f"The FRACTURE Index cannot be scored: {len(missing)} answers are missing; "
-            f"those known give {sum(known):g} points.",
+            says=f"The FRACTURE Index cannot be scored: {_counted(len(missing), 'answer')} "
+            f"missing; those known give {_counted(int(sum(known)), 'point')}.",
             status=Status.UNKNOWN,
             parts=parts,
             because=tuple(because),
@@ -414,7 +462,8 @@ def fracture_index(patient: Patient, evidence: Evidence) -> Finding:
     reached = limit.met(total)
     return Finding(
         says=f"FRACTURE Index {total:g} {'with' if hip else 'without'} density: "
-        f"{'at or above' if reached else 'below'} the score at which action is considered.",
+        f"{'at or above' if reached else 'below'} {limit.number:g}, the score at which to "
+        f"{limit.says.split(',')[0]}.",
         value=total,
         unit="1",
         category="reached" if reached else "below",
@@ -422,7 +471,7 @@ def fracture_index(patient: Patient, evidence: Evidence) -> Finding:
         because=tuple(because),
         assumed=group.assumed,
         missing=() if hip else ("bone.t_score.total_hip",),
-        rests_on=rows,
+        rests_on=(*rows, *group.rests_on),
     )
 
 
@@ -466,6 +515,10 @@ def _fracture_index_parts(
             if round(hip.number, 1) >= float(line["from"])
         )
     return parts, because, missing
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _points(table: tuple[Mapping[str, Any], ...], value: float) -> float:
