@@ -1022,7 +1022,9 @@ class _Canvas:
 
     def _divided(self, part: _Part, voxels: Grid, codes: int) -> npt.NDArray[np.float32]:
         """The share of each code in some voxels, from evenly spaced points inside them."""
-        counts = np.clip(np.ceil(self.spacing / _SUBVOXEL).astype(int), 2, 8)
+        counts = (
+            2 * np.clip(np.round(self.spacing / _SUBVOXEL / 2).astype(int), 1, 4) + 1
+        )  # odd: no ties
         steps = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
         inner = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
         turn = part.axes.T @ self.affine[:3, :3]
@@ -1043,7 +1045,7 @@ class _Canvas:
         if scan.blur > 0:
             ndimage.gaussian_filter(self.image, scan.blur / self.spacing, output=self.image)
         if scan.noise > 0:
-            noise: Grid = rng.standard_normal(self.image.shape, np.float32)
+            noise: Grid = np.asarray(rng.standard_normal(self.image.shape, np.float32))
             if scan.noise_length > 0:
                 sigma = scan.noise_length / self.spacing
                 ndimage.gaussian_filter(noise, sigma, output=noise, truncate=3)

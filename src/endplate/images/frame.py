@@ -1,0 +1,200 @@
+"""Frames of reference in the patient, and looking at a mask from within such a frame.
+
+A vertebra's frame has its origin in the middle of the body and the axes u to the left, v to the
+back, w to the head, in mm; it is right-handed, as LPS is (left = cranial x anterior).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from endplate.images.volume import Mask, Points, Volume
+
+Floats = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
+
+LEFT, POSTERIOR, CRANIAL = 0, 1, 2
+
+# The bulk of a vertebra is found after smoothing with about half a body's height (mm), on a grid
+# that need be no finer than this (mm).
+_BULK = 7.0
+_COARSE = 2.5
+# Faces are looked for in a cube of this half width around the bulk (mm); a surface belongs to a
+# face where its normal is within this angle of the face's.
+_FACE_REACH = 26.0
+_FACE_COSINE = float(np.cos(np.radians(15.0)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """A plane by a point on it and its unit normal, which points to the head; LPS mm."""
+
+    centre: Points
+    normal: Points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An origin in LPS mm, and unit vectors to the left, back and head, one per column."""
+
+    centre: Points
+    axes: Points
+
+    def to_local(self, world: npt.ArrayLike) -> Points:
+        """(u, v, w) in mm of LPS mm points, shape (..., 3)."""
+        return np.asarray((np.asarray(world) - self.centre) @ self.axes)
+
+    def to_world(self, local: npt.ArrayLike) -> Points:
+        """LPS mm of (u, v, w) points, shape (..., 3)."""
+        return np.asarray(np.asarray(local) @ self.axes.T + self.centre)
+
+    @classmethod
+    def of(cls, centre: Points, cranial: Points, posterior: Points) -> Frame:
+        """The frame whose w is `cranial` and whose v is nearest to `posterior`."""
+        up = cranial / np.linalg.norm(cranial)
+        back = posterior - up * (posterior @ up)
+        back /= np.linalg.norm(back)
+        return cls(centre, np.stack([np.cross(back, up), back, up], axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A mask resampled on a frame's axes: values 0 to 1, and the coordinates of the samples."""
+
+    values: npt.NDArray[np.float32]
+    u: Points
+    v: Points
+    w: Points
+    step: float
+
+
+class Block:
+    """The voxels of one label, cut out with a border of empty ones around them.
+
+    Attributes
+    ----------
+    inside
+        Whether a voxel has the label.
+    start
+        Index in the volume of the block's first voxel; -1 where it lies outside.
+    touches
+        Whether the label reaches the border of the volume.
+    """
+
+    def __init__(self, volume: Volume, label: int, box: Box) -> None:
+        self.volume = volume
+        self.box = box
+        self.inside: Bools = np.pad(volume.array[box] == label, 1)
+        self.start = np.array([s.start for s in box]) - 1
+        self.touches = any(
+            s.start == 0 or s.stop == n for s, n in zip(box, volume.array.shape, strict=True)
+        )
+        self.count = int(np.count_nonzero(self.inside))
+
+    def to_world(self, index: npt.ArrayLike) -> Points:
+        """LPS mm of index coordinates of the block."""
+        return self.volume.to_world(np.asarray(index) + self.start)
+
+    def seen(self, frame: Frame, low: Points, high: Points, step: float) -> Seen:
+        """The mask on the frame's axes from `low` to `high` (mm), every `step` mm."""
+        shape = np.maximum(np.ceil((high - low) / step).astype(int) + 1, 2)
+        inverse = np.linalg.inv(self.volume.affine)
+        linear = inverse[:3, :3] @ frame.axes
+        offset = inverse[:3, :3] @ frame.to_world(low) + inverse[:3, 3] - self.start
+        values = ndimage.affine_transform(
+            self.inside.view(np.uint8),
+            linear * step,
+            offset,
+            tuple(shape),
+            output=np.float32,
+            order=1,
+            prefilter=False,
+        )
+        u, v, w = (low[n] + step * np.arange(shape[n]) for n in range(3))
+        return Seen(values, u, v, w, step)
+
+    def at(self, world: Points) -> npt.NDArray[np.float32]:
+        """The mask, between 0 and 1, at LPS mm points of shape (..., 3)."""
+        index = self.volume.to_index(world) - self.start
+        return np.asarray(
+            ndimage.map_coordinates(
+                self.inside.view(np.uint8),
+                np.moveaxis(index, -1, 0),
+                output=np.float32,
+                order=1,
+                prefilter=False,
+            )
+        )
+
+    def bulk(self) -> Points:
+        """The middle of its most massive part, LPS mm: inside the body, be there an arch or not.
+
+        A smoothed mask is highest in the body even where a crushed body is no thicker than the
+        pedicles, which the largest inscribed sphere would not tell apart.
+        """
+        spacing = self.volume.spacing
+        stride = np.maximum((_COARSE / spacing).astype(int), 1)
+        part = self.inside[:: stride[0], :: stride[1], :: stride[2]].astype(np.float32)
+        smooth = ndimage.gaussian_filter(part, _BULK / (spacing * stride), mode="constant")
+        peak = np.argwhere(smooth >= 0.9 * smooth.max())
+        return self.to_world(peak.mean(axis=0) * stride)
+
+    def centroid(self) -> Points:
+        """The mean position of its voxels, LPS mm."""
+        sums = [
+            np.arange(n) @ self.inside.sum(axis=tuple(set(range(3)) - {axis}))
+            for axis, n in enumerate(self.inside.shape)
+        ]
+        return self.to_world(np.array(sums) / max(self.count, 1))
+
+    def facing(self, centre: Points) -> Points:
+        """The axis across its two largest parallel faces near `centre`; unit vector, LPS.
+
+        Each direction is voted for by the surface that faces it and the surface that faces the
+        opposite way, whichever is the smaller; the endplates win. Its sign means nothing.
+        """
+        reach = np.full(3, _FACE_REACH)
+        seen = self.seen(Frame(centre, np.eye(3)), -reach, reach, 2.0)
+        smooth = ndimage.gaussian_filter(seen.values, 1.0)
+        slope = np.stack(np.gradient(smooth), axis=-1).reshape(-1, 3)
+        size = np.linalg.norm(slope, axis=1)
+        steep = size > 0.4 * size.max()
+        normals, weight = slope[steep] / size[steep, None], size[steep]
+        directions = _hemisphere(400)
+        along = normals @ directions.T
+        votes = np.minimum(weight @ (along > _FACE_COSINE), weight @ (along < -_FACE_COSINE))
+        best = directions[int(np.argmax(votes))]
+        near = normals @ best
+        axis = (weight * np.sign(near) * (np.abs(near) > _FACE_COSINE)) @ normals
+        return np.asarray(axis / np.linalg.norm(axis))
+
+
+def _hemisphere(count: int) -> Points:
+    """Directions spread evenly over half a sphere (a Fibonacci lattice), shape (count, 3)."""
+    at = (np.arange(count) + 0.5) / count
+    turn = np.pi * (1 + 5**0.5) * np.arange(count)
+    flat = np.sqrt(1 - at**2)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), at], axis=1)
+
+
+def blocks(mask: Mask) -> dict[str, Block]:
+    """A block for every structure of the mask that has voxels, by name.
+
+    Labels that stand for the same structure are not joined: the first one counts.
+    """
+    array = mask.volume.array
+    if not array.size:
+        return {}
+    largest = max((n for n in mask.structures if n > 0), default=0)
+    found: dict[str, Block] = {}
+    for number, box in enumerate(ndimage.find_objects(array, largest), 1):
+        name = mask.structures.get(number)
+        if box is not None and name is not None and name not in found:
+            found[name] = Block(mask.volume, number, box)
+    return found
