@@ -5,13 +5,14 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import Any
 
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, Row
+from endplate.facts import Fact
 from endplate.findings import Finding, Stage, Status, Urgency
 from endplate.record import Patient
 from endplate.rules import rule
 
 _IN_WORDS = {
-    "possible": "possible osteoporosis, DXA is ordered",
+    "possible": "possible osteoporosis",
     "indeterminate": "indeterminate",
     "unlikely": "osteoporosis unlikely",
 }
@@ -22,6 +23,23 @@ def score_band(score: float, evidence: Evidence) -> str:
     if evidence.row("bone.vbq.possible").met(score):
         return "possible"
     return "indeterminate" if evidence.row("bone.vbq.indeterminate").met(score) else "unlikely"
+
+
+def sequence_fits(score: Fact, evidence: Evidence) -> tuple[str, tuple[str, ...]]:
+    """Whether a score was taken with a sequence as in its norms: ``yes``, ``no``, ``unknown``.
+
+    Also the concepts of what nobody wrote down of the sequence.
+    """
+    missing = []
+    for name in ("repetition_time", "echo_time"):
+        value = score.details.get(name)
+        if not isinstance(value, float | int):
+            missing.append(f"imaging.mr.{name}")
+            continue
+        low, high = (evidence.row(f"bone.vbq.{name}_{end}") for end in ("from", "to"))
+        if not (low.met(value) and high.met(value)):
+            return "no", ()
+    return ("unknown" if missing else "yes"), tuple(missing)
 
 
 @rule(
@@ -38,8 +56,11 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     """
     notes = tuple(
         evidence.row(f"bone.vbq.{name}")
-        for name in ("range_in_literature", "field_strength", "no_alert_on_complications")
-    )
+        for name in (
+            "range_in_literature", "field_strength", "no_alert_on_complications", "repeatability",
+            "accuracy",
+        )
+    )  # fmt: skip
     score = patient.latest("mr.vertebral_bone_quality")
     if score is None:
         return Finding(
@@ -47,6 +68,17 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
             status=Status.UNKNOWN,
             missing=("mr.vertebral_bone_quality",),
             rests_on=notes,
+        )
+    fits, sequence_missing = sequence_fits(score, evidence)
+    if fits == "no":
+        return Finding(
+            says=f"Vertebral bone quality score {score.number:.2f}: cannot be classified; "
+            f"repetition or echo time lies outside the range of its norms.",
+            status=Status.NOT_APPLICABLE,
+            value=score.number,
+            unit="1",
+            because=(score,),
+            rests_on=_gate(evidence),
         )
     band = score_band(score.number, evidence)
     age = patient.age
@@ -62,11 +94,15 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     if percentile is not None:
         says += f"; about the {_ordinal(percentile)} percentile for the age"
     says += "; hyperlipidaemia raises the score" if lipids.yes else ""
+    says += "; scores differ between field strengths" if band == "unlikely" else ""
+    says += "; a DXA decides"
     rows = [evidence.row("bone.vbq.possible"), evidence.row("bone.vbq.indeterminate"), *notes]
     rows += [evidence.row("bone.vbq.norm")] if norm is not None else []
     rows += [evidence.row("bone.vbq.hyperlipidaemia")] if lipids.yes else []
     missing = [] if age else ["person.age"]
     missing += [] if isinstance(field_strength, float | int) else ["imaging.mr.field_strength"]
+    missing += sequence_missing
+    rows += _gate(evidence)
     return Finding(
         says=says + ".",
         value=score.number,
@@ -82,6 +118,15 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
         rests_on=tuple(rows),
         stage=Stage.NOW if band == "possible" else Stage.BACKGROUND,
         urgency=Urgency.ROUTINE if band == "possible" else Urgency.INFORMATION,
+    )
+
+
+def _gate(evidence: Evidence) -> tuple[Row, ...]:
+    """The sequence in which the norms were measured, and what else was left out there."""
+    return (
+        *evidence.under("bone.vbq.repetition_time_"),
+        *evidence.under("bone.vbq.echo_time_"),
+        evidence.row("bone.vbq.exclusions"),
     )
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from endplate.bone.attenuation import screening_attenuation
-from endplate.bone.bone_quality_score import score_band
-from endplate.bone.densitometry import T_SCORES
+from endplate.bone.attenuation import REGIONS, screening_attenuation
+from endplate.bone.bone_quality_score import score_band, sequence_fits
+from endplate.bone.densitometry import (
+    HIP_AND_RADIUS,
+    T_SCORES,
+    WHO_ASKS,
+    classified_by_t_score,
+    t_score,
+)
 from endplate.bone.fracture_risk import trabecular_category
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
-from endplate.findings import Finding, Recommendation, Stage, Status, Urgency
+from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
 from endplate.record import Known, Patient, any_of
 from endplate.rules import rule
+from endplate.vocabulary import concept
 
 _IN_WORDS = {
     "test": "bone density testing is advised",
@@ -30,6 +37,7 @@ class Advice(Struct, frozen=True, kw_only=True):
     rests_on: tuple[Row, ...]
     because: tuple[Fact, ...] = ()
     missing: tuple[str, ...] = ()
+    positions: tuple[Position, ...] = ()
 
 
 def _finding(guideline: str, advice: Advice) -> Finding:
@@ -47,12 +55,21 @@ def _finding(guideline: str, advice: Advice) -> Finding:
         because=advice.because,
         missing=advice.missing,
         rests_on=advice.rests_on,
+        positions=advice.positions,
     )
 
 
-def _factors(patient: Patient, row: Row) -> tuple[Known, tuple[str, ...]]:
+def _child(patient: Patient, evidence: Evidence) -> Advice | None:
+    """That a guideline for adults does not speak of a child."""
+    adult, age = evidence.row("bone.t_score.adult_from_age"), patient.age
+    if age is None or adult.met(age.number):
+        return None
+    return Advice(answer="not_applicable", rests_on=(adult,), because=(age,))
+
+
+def _factors(patient: Patient, *rows: Row) -> tuple[Known, tuple[str, ...]]:
     """Whether a guideline's risk factors are present, and which of them nobody wrote down."""
-    asked = [str(line["asks"]) for line in row.table]
+    asked = [str(line["asks"]) for row in rows for line in row.table]
     answers = {what: _ever_or_now(patient, what) for what in asked}
     return any_of(answers.values()), tuple(w for w, a in answers.items() if a.unknown)
 
@@ -63,14 +80,14 @@ def _ever_or_now(patient: Patient, what: str) -> Known:
 
 
 def _by_age_or_factor(
-    patient: Patient, limit: Row, factors: Row, *, younger_from: Row | None = None
+    patient: Patient, limit: Row, factors: tuple[Row, ...], *, younger_from: Row | None = None
 ) -> Advice:
     """Test from an age on, and younger people (from another age on) with a risk factor."""
-    rows = tuple(r for r in (limit, younger_from, factors) if r is not None)
+    rows = tuple(r for r in (limit, younger_from, *factors) if r is not None)
     age = patient.age
     if age is not None and limit.met(age.number):
         return Advice(answer="test", rests_on=rows, because=(age,))
-    present, unknown = _factors(patient, factors)
+    present, unknown = _factors(patient, *factors)
     too_young = age is not None and younger_from is not None and not younger_from.met(age.number)
     if too_young and age is not None:
         return Advice(answer="not_covered", rests_on=rows, because=(age,))
@@ -88,6 +105,9 @@ def _by_age_or_factor(
 
 def _uspstf(patient: Patient, evidence: Evidence, edition: str) -> Advice:
     """Women from 65; younger postmenopausal women at increased risk; men: no advice."""
+    child = _child(patient, evidence)
+    if child is not None:
+        return child
     limit = evidence.row("bone.test.uspstf.women_from_age")
     men = evidence.row("bone.test.uspstf.men")
     younger = evidence.row(f"bone.test.uspstf{edition}.younger")
@@ -121,7 +141,7 @@ def _uspstf(patient: Patient, evidence: Evidence, edition: str) -> Advice:
 def _uspstf_risk(
     patient: Patient, evidence: Evidence, younger: Row, because: tuple[Fact, ...]
 ) -> Advice:
-    """Increased risk by a named tool: FRAX without density, or OST; 2025 adds risk factors."""
+    """Increased risk by a named tool, FRAX without density or OST; in 2025 after a risk factor."""
     limit = evidence.row("bone.screening.frax_without_bmd")
     ost_limit, divisor = evidence.row("bone.ost.women"), evidence.row("bone.ost.divisor")
     rows = (younger, limit, ost_limit, divisor)
@@ -137,15 +157,27 @@ def _uspstf_risk(
         score = int((weight.number - age.number) / divisor.number)
         if ost_limit.met(score):
             return Advice(answer="test", rests_on=rows, because=(*because, weight))
-    if younger.table:
-        present, _ = _factors(patient, younger)
-        if present.yes:
-            return Advice(answer="test", rests_on=rows, because=(*because, *present.because))
-    given = tuple(f for f in (frax, weight) if f is not None)
-    if given:
-        return Advice(answer="not_covered", rests_on=rows, because=(*because, *given))
-    missing = ("person.weight", "bone.frax_major")
-    return Advice(answer="unknown", rests_on=rows, because=because, missing=missing)
+    # A FRAX result that may have been run with density is none of the tools named.
+    tools = tuple(
+        f for f in (frax if with_density.no else None, weight) if f is not None
+    )  # fmt: skip
+    present, unknown = _factors(patient, younger)
+    if tools or (younger.table and present.no):
+        return Advice(
+            answer="not_covered", rests_on=rows, because=(*because, *tools, *present.because)
+        )
+    if present.yes:
+        return Advice(
+            answer="assess_risk",
+            rests_on=rows,
+            because=(*because, *present.because),
+            missing=("person.weight", "bone.frax_major"),
+        )
+    asked = "bone.frax_major" if frax is None else "bone.frax_with_bmd"
+    return Advice(
+        answer="unknown", rests_on=rows, because=because,
+        missing=("person.weight", asked, *unknown),
+    )  # fmt: skip
 
 
 _USPSTF_READS = (
@@ -192,7 +224,7 @@ _ISCD_FACTORS = (
 )  # fmt: skip
 
 
-@rule("bone.testing.iscd_2023", reads=("person.sex", "person.age", *_ISCD_FACTORS))
+@rule("bone.testing.iscd_2023", reads=(*WHO_ASKS, *_ISCD_FACTORS))
 def iscd_2023(patient: Patient, evidence: Evidence) -> Finding:
     """Whether the ISCD of 2023 advises bone density testing.
 
@@ -201,15 +233,31 @@ def iscd_2023(patient: Patient, evidence: Evidence) -> Finding:
     Not for     children
     Differs     advises men from 70 to be tested, which USPSTF leaves open
     """
-    factors = evidence.row("bone.test.iscd.factors")
+    child = _child(patient, evidence)
+    if child is not None:
+        return _finding("ISCD 2023", child)
     limits = {s: evidence.row(f"bone.test.iscd.{n}_from_age") for s, n in _SEXES.items()}
-    return _finding("ISCD 2023", _by_sex(patient, limits, factors))
+    factors: tuple[Row, ...] = (evidence.row("bone.test.iscd.factors"),)
+    prior = evidence.row("bone.test.iscd.prior_fracture")
+    menopause = classified_by_t_score(patient, evidence) if patient.sex == "female" else None
+    if menopause is None or menopause.answer == "yes":
+        factors = (*factors, prior)  # any prior fracture counts in men, and after the menopause
+    advice = _by_sex(patient, limits, factors)
+    turns = menopause is not None and menopause.answer == "unknown"
+    if turns and advice.answer == "not_covered" and not _factors(patient, prior)[0].no:
+        advice = Advice(
+            answer="unknown",
+            rests_on=(*advice.rests_on, prior),
+            because=advice.because,
+            missing=("person.postmenopausal", "fracture.any"),
+        )
+    return _finding("ISCD 2023", advice)
 
 
 _SEXES = {"female": "women", "male": "men"}
 
 
-def _by_sex(patient: Patient, limits: dict[str, Row], factors: Row) -> Advice:
+def _by_sex(patient: Patient, limits: dict[str, Row], factors: tuple[Row, ...]) -> Advice:
     """As `_by_age_or_factor`, with an age for each sex."""
     if patient.sex in limits:
         return _by_age_or_factor(patient, limits[patient.sex], factors)
@@ -233,10 +281,17 @@ def _by_sex(patient: Patient, limits: dict[str, Row], factors: Row) -> Advice:
     return advice
 
 
+_SARDAR_UNREAD = (
+    "person.smoker", "condition.diabetes", "condition.inflammatory_arthritis",
+    "condition.chronic_kidney_disease_3_or_worse", "condition.vitamin_d_deficiency",
+    "condition.malabsorption", "medicine.hormone_deprivation", "condition.alcohol_dependence",
+)  # fmt: skip
+
+
 @rule(
     "bone.testing.sardar_2022",
     reads=("person.age", "medicine.glucocorticoid", "fracture.low_trauma",
-           "person.limited_mobility", "intent.procedure"),
+           "person.limited_mobility", "intent.procedure", "intent.elective", *_SARDAR_UNREAD),
 )  # fmt: skip
 def sardar_2022(patient: Patient, evidence: Evidence) -> Finding:
     """Whether the best-practice guideline for spinal reconstruction asks for an evaluation.
@@ -245,22 +300,43 @@ def sardar_2022(patient: Patient, evidence: Evidence) -> Finding:
     Population  adults before elective spinal reconstruction
     Not for     emergencies; eight further factors of the paper could not be read
     """
-    instrumented = patient.intent.is_instrumented
-    rows = (evidence.row("bone.test.sardar.from_age"), evidence.row("bone.test.sardar.factors"))
-    if instrumented.no:
+    instrumented, elective = patient.intent.is_instrumented, patient.has("intent.elective")
+    limit, factors = (
+        evidence.row("bone.test.sardar.from_age"),
+        evidence.row("bone.test.sardar.factors"),
+    )
+    if instrumented.no or elective.no:
+        because = (*(instrumented.because if instrumented.no else ()), *elective.because)
         return _finding(
             "Sardar 2022",
-            Advice(answer="not_applicable", rests_on=rows, because=instrumented.because),
+            Advice(answer="not_applicable", rests_on=(limit, factors), because=because),
         )
-    advice = _by_age_or_factor(
-        patient, *rows, younger_from=evidence.row("bone.test.sardar.younger_from_age")
+    advice = _child(patient, evidence) or _by_age_or_factor(
+        patient, limit, (factors,), younger_from=evidence.row("bone.test.sardar.younger_from_age")
     )
-    if instrumented.unknown:
+    if instrumented.unknown and advice.answer != "not_applicable":
         advice = Advice(
             answer="unknown",
             rests_on=advice.rests_on,
             because=advice.because,
             missing=("intent.procedure", *advice.missing),
+        )
+    unread = evidence.row("bone.test.sardar.unread_factors")
+    there, _ = _factors(patient, unread)
+    if there.yes and advice.answer in ("not_covered", "unknown"):
+        names = ", ".join(dict.fromkeys(concept(f.what).name for f in there.because))
+        advice = Advice(
+            answer=advice.answer,
+            rests_on=advice.rests_on,
+            because=advice.because,
+            missing=advice.missing,
+            positions=(
+                Position(
+                    holder="Sardar 2022",
+                    says=f"eight further factors could not be read; perhaps among them: {names}",
+                    rests_on=(unread,),
+                ),
+            ),
         )
     return _finding("Sardar 2022", advice)
 
@@ -285,26 +361,24 @@ def aoa_2019(patient: Patient, evidence: Evidence) -> Finding:
 
 @rule(
     "bone.testing.jbjs_reviews_2023",
-    reads=("person.sex", "person.age", "fracture.low_trauma", "medicine.glucocorticoid",
-           "condition.rheumatoid_arthritis", "person.parent_hip_fracture", "person.smoker",
-           *T_SCORES),
-)  # fmt: skip
+    reads=("person.sex", "person.age", "fracture.low_trauma", *T_SCORES),
+)
 def jbjs_reviews_2023(patient: Patient, evidence: Evidence) -> Finding:
     """Whether JBJS Reviews of 2023 asks for a DXA, if there was none in two years.
 
     Source      JBJS Reviews 2023 (bone.test.jbjs.*)
-    Population  orthopaedic patients
-    Not for     people with a DXA in the last two years
+    Population  adult orthopaedic patients
+    Not for     people with a DXA in the last two years; its risk factors could not be read
     """
     recent = recent_density(patient, evidence)
-    factors = evidence.row("bone.test.jbjs.factors")
-    if recent:
-        return _finding(
-            "JBJS Reviews 2023",
-            Advice(answer="recent", rests_on=(factors,), because=recent),
-        )
-    limits = {s: evidence.row(f"bone.test.jbjs.{n}_from_age") for s, n in _SEXES.items()}
-    return _finding("JBJS Reviews 2023", _by_sex(patient, limits, factors))
+    fracture = evidence.row("bone.test.jbjs.fracture")
+    advice = _child(patient, evidence)
+    if advice is None and recent:
+        advice = Advice(answer="recent", rests_on=(fracture,), because=recent)
+    if advice is None:
+        limits = {s: evidence.row(f"bone.test.jbjs.{n}_from_age") for s, n in _SEXES.items()}
+        advice = _by_sex(patient, limits, (fracture,))
+    return _finding("JBJS Reviews 2023", advice)
 
 
 def recent_density(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
@@ -318,10 +392,11 @@ def recent_density(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
     "bone.order_dxa",
     reads=tuple(
         dict.fromkeys(
-            (*_USPSTF_READS, *_ISCD_FACTORS, *T_SCORES, "person.parent_hip_fracture",
-             "person.smoker", "condition.alcohol_dependence", "person.limited_mobility",
-             "intent.procedure", "ct.hounsfield.three_location", "ct.hounsfield.axial",
-             "bone.trabecular_bone_score", "mr.vertebral_bone_quality")
+            (*_USPSTF_READS, *_ISCD_FACTORS, *T_SCORES, "bone.t_score.site_unknown",
+             "person.parent_hip_fracture", "person.smoker", "condition.alcohol_dependence",
+             "person.limited_mobility", *_SARDAR_UNREAD, "intent.procedure", "intent.elective",
+             *REGIONS, "bone.trabecular_bone_score", "mr.vertebral_bone_quality",
+             "bone.quantitative_ct_density")
         )
     ),
     headline=3,
@@ -331,37 +406,44 @@ def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding 
 
     Source      bone.test.*, bone.hounsfield.likely, bone.tbs.*, bone.vbq.possible
     Population  adults before spine surgery
-    Not for     people with a DXA in the last two years
+    Not for     people with a DXA of hip or radius in the last two years
     """
-    if recent_density(patient, evidence):
+    recent = recent_density(patient, evidence)
+    if any(t_score(patient, site) in recent for site in HIP_AND_RADIUS):
         return None
     asking = _guidelines_that_ask(patient, evidence)
     signs = _signs_on_images(patient, evidence)
-    three_sites = evidence.row("bone.dxa.three_sites_for_spine_surgery")
     rows = (
-        three_sites,
+        evidence.row("bone.dxa.three_sites_for_spine_surgery"),
+        evidence.row("bone.dxa.radius"),
         evidence.row("bone.dxa.valid_days"),
         *(r for _, rs, _ in signs for r in rs),
     )
+    lacking = "There is no DXA of the last two years"
+    unplaced = patient.latest("bone.t_score.site_unknown")
+    if recent:
+        lacking = "The DXA of the last two years has neither hip nor radius"
+    elif unplaced is not None:
+        lacking = "There is no DXA of the last two years whose site is known"
     if not asking and not signs:
         undecided = _undecided(patient, evidence)
         if not undecided:
             return None
         return Finding(
-            says="Whether a DXA is called for cannot be said yet; there is none of the last two "
-            "years.",
+            says=f"{lacking}; whether one is called for cannot be said yet.",
             status=Status.UNKNOWN,
             missing=undecided,
             rests_on=rows,
             stage=Stage.NOW,
         )
-    reasons = [*asking, *(name for name, _, _ in signs)]
+    reasons = [*(name for name, _ in asking), *(name for name, _, _ in signs)]
+    because = (*(f for _, fs in asking for f in fs), *(f for _, _, fs in signs for f in fs))
     return Recommendation(
-        says=f"There is no DXA of the last two years, and it is called for by {_listed(reasons)}.",
+        says=f"{lacking}, and it is called for by {_listed(reasons)}.",
         action="Order a DXA of hip (total and neck), L1-L4 and distal third of the radius.",
         who="surgeon or general practitioner",
         category="order",
-        because=tuple(f for _, _, facts in signs for f in facts),
+        because=tuple(dict.fromkeys((*because, *recent))),
         missing=("bone.t_score.total_hip", "bone.t_score.femoral_neck"),
         rests_on=rows,
         alternatives=("Hip and radius only, where the lumbar spine cannot be interpreted.",),
@@ -381,8 +463,11 @@ _ASKING = {
 }
 
 
-def _guidelines_that_ask(patient: Patient, evidence: Evidence) -> list[str]:
-    return [n for n, rule in _ASKING.items() if rule.one(patient, evidence).category == "test"]
+def _guidelines_that_ask(
+    patient: Patient, evidence: Evidence
+) -> list[tuple[str, tuple[Fact, ...]]]:
+    found = [(name, rule.one(patient, evidence)) for name, rule in _ASKING.items()]
+    return [(name, advice.because) for name, advice in found if advice.category == "test"]
 
 
 def _undecided(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
@@ -404,9 +489,14 @@ def _signs_on_images(
     if texture is not None and texture[0] == "degraded":
         found.append(("a degraded trabecular bone score", (texture[2],), (texture[1],)))
     score = patient.latest("mr.vertebral_bone_quality")
-    if score is not None and score_band(score.number, evidence) == "possible":
+    fits = score is not None and sequence_fits(score, evidence)[0] != "no"
+    if score is not None and fits and score_band(score.number, evidence) == "possible":
         row = evidence.row("bone.vbq.possible")
         found.append(("the vertebral bone quality score", (row,), (score,)))
+    density = patient.latest("bone.quantitative_ct_density")
+    low = evidence.row("bone.quantitative_ct.osteoporosis")
+    if density is not None and low.met(density.number):
+        found.append(("quantitative CT", (low,), (density,)))
     return found
 
 
