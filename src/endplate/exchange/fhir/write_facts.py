@@ -1,0 +1,271 @@
+"""Facts as resources: results and measurements, conditions, medicines taken, procedures done.
+
+What is known not to be so is written so that no receiver can take it for the opposite: a denied
+condition is a refuted Condition, a medicine not taken a MedicationStatement that says so. What
+nobody knows is not written here at all; it is an open question of the plan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from endplate import vocabulary
+from endplate.exchange.fhir.write_elements import (
+    METHOD_SYSTEM,
+    VALUE_SYSTEM,
+    Draft,
+    Json,
+    body_site,
+    coded_word,
+    concept_code,
+    fact_code,
+    nameless,
+    notes,
+    present,
+    quantity,
+)
+from endplate.facts import Fact
+from endplate.posture import Posture
+from endplate.vocabulary import LOCAL_SYSTEM
+
+_HL7 = "http://terminology.hl7.org/CodeSystem"
+_OF_THE_PERSON = frozenset({"person.sex", "person.birth_date"})
+_GENDERS = frozenset({"female", "male", "other", "unknown"})
+_FORMS = {
+    "condition.": "Condition",
+    "fracture.": "Condition",
+    "medicine.": "MedicationStatement",
+    "procedure.": "Procedure",
+}
+_CATEGORIES = {
+    "lab.": "laboratory",
+    "ct.": "imaging",
+    "mr.": "imaging",
+    "vertebra.": "imaging",
+    "imaging.": "imaging",
+}
+_COMPARATORS = frozenset({"<", "<=", ">", ">="})
+# Details of a measurement that are in the unit of its value.
+_SAME_UNIT = frozenset({"mean", "median", "sd", "minimum", "maximum"})
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def is_measured(fact: Fact) -> bool:
+    """Whether the fact is a measurement of ours."""
+    return (fact.method or "").startswith("endplate.")
+
+
+def is_in_patient(fact: Fact) -> bool:
+    """Whether the Patient resource itself says it: sex, birth date, and the age that follows."""
+    return fact.what in _OF_THE_PERSON or (fact.what == "person.age" and is_measured(fact))
+
+
+def patient_elements(facts: Iterable[Fact]) -> Json:
+    """Sex and birth date as far as they are known; never a name."""
+    said = {f.what: str(f.value) for f in facts if f.what in _OF_THE_PERSON}
+    sex = said.get("person.sex")
+    return present({
+        "gender": sex if sex in _GENDERS else None,
+        "birthDate": said.get("person.birth_date"),
+    })  # fmt: skip
+
+
+def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = ()) -> Json:
+    """Write one fact and return the reference to it.
+
+    Parameters
+    ----------
+    draft
+        The bundle that is being written.
+    fact
+        What is known.
+    interpretation
+        What findings make of its value, for an Observation.
+    """
+    if is_in_patient(fact):
+        return draft.patient
+    form = _form(fact)
+    if form == "Condition":
+        return _condition(draft, fact)
+    if form == "MedicationStatement":
+        return _medication(draft, fact)
+    if form == "Procedure":
+        return _procedure(draft, fact)
+    return _observation(draft, fact, interpretation)
+
+
+def _form(fact: Fact) -> str:
+    """The kind of resource: presence has kinds of its own, all else is an Observation."""
+    is_presence = isinstance(fact.value, bool) or fact.what.endswith(".other")
+    form = next((f for prefix, f in _FORMS.items() if fact.what.startswith(prefix)), "")
+    if is_presence and form:
+        return form
+    # An Observation cannot say that something has ended, a Condition can.
+    return "Condition" if fact.value is True and fact.until is not None else "Observation"
+
+
+def is_there(fact: Fact, on: date) -> bool:
+    """Whether the fact says that something is so, and still is on the day."""
+    return fact.value is not False and not (fact.until is not None and fact.until <= on)
+
+
+# -- what there is, and what there is not -----------------------------------------------------
+
+
+def _words(fact: Fact) -> Json:
+    """The code of a presence; what the vocabulary does not know keeps the record's own words."""
+    return {"text": fact.value} if isinstance(fact.value, str) else fact_code(fact)
+
+
+def _remarks(fact: Fact) -> list[Json]:
+    doubts = f"Doubtful: {'; '.join(fact.doubts)}." if fact.doubts else ""
+    return notes(doubts, f"Source: {nameless(fact.source)}." if fact.source else "")
+
+
+def _day(fact: Fact) -> str | None:
+    return fact.on.isoformat() if fact.on else None
+
+
+def _period(fact: Fact) -> Json:
+    return present({"start": _day(fact), "end": fact.until.isoformat() if fact.until else None})
+
+
+def _condition(draft: Draft, fact: Fact) -> Json:
+    denied = fact.value is False
+    ended = not denied and not is_there(fact, draft.on)
+    verification = "refuted" if denied else "unconfirmed" if fact.doubts else ""
+    clinical = "" if denied else "inactive" if ended else "active"
+    site = body_site(draft, fact)
+    return draft.add(
+        "Condition",
+        clinicalStatus=_status(f"{_HL7}/condition-clinical", clinical),
+        verificationStatus=_status(f"{_HL7}/condition-ver-status", verification),
+        code=_words(fact),
+        bodySite=[site] if site else None,
+        subject=draft.patient,
+        onsetDateTime=None if denied else _day(fact),
+        recordedDate=_day(fact) if denied else None,
+        abatementDateTime=fact.until.isoformat() if fact.until and ended else None,
+        note=_remarks(fact),
+    )
+
+
+def _status(system: str, code: str) -> Json | None:
+    return {"coding": [{"system": system, "code": code}]} if code else None
+
+
+def _medication(draft: Draft, fact: Fact) -> Json:
+    denied = fact.value is False
+    status = "not-taken" if denied else "active" if is_there(fact, draft.on) else "completed"
+    return draft.add(
+        "MedicationStatement",
+        status=status,
+        medicationCodeableConcept=_words(fact),
+        subject=draft.patient,
+        effectiveDateTime=_day(fact) if denied else None,
+        effectivePeriod=None if denied else _period(fact),
+        note=_remarks(fact),
+    )
+
+
+def _procedure(draft: Draft, fact: Fact) -> Json:
+    site = body_site(draft, fact)
+    return draft.add(
+        "Procedure",
+        status="not-done" if fact.value is False else "completed",
+        code=_words(fact),
+        bodySite=[site] if site else None,
+        subject=draft.patient,
+        performedDateTime=_day(fact),
+        note=_remarks(fact),
+    )
+
+
+# -- results ----------------------------------------------------------------------------------
+
+
+def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> Json:
+    measured = is_measured(fact)
+    usable = not (measured and fact.details.get("usable") == "no")
+    return draft.add(
+        "Observation",
+        # Nobody has confirmed a measurement of ours yet.
+        status="preliminary" if measured or fact.doubts else "final",
+        category=_category(fact.what),
+        # A standard code asks for an answer of its own list, and one of a finding reads as a yes.
+        code=concept_code(fact.what) if isinstance(fact.value, bool) else fact_code(fact),
+        subject=draft.patient,
+        effectiveDateTime=None if fact.until else _day(fact),
+        effectivePeriod=_period(fact) if fact.until else None,
+        **(_value(fact) if usable else {}),
+        interpretation=list(interpretation) if usable else None,
+        note=[
+            *_remarks(fact),
+            *notes("" if usable else "Not usable for an assessment: its value is a component."),
+        ],
+        bodySite=body_site(draft, fact),
+        method=coded_word(METHOD_SYSTEM, fact.method, fact.method) if fact.method else None,
+        device=draft.device if measured else None,
+        component=[*_components(fact), *([] if usable else [_part("not_usable", _value(fact))])],
+    )
+
+
+def _category(what: str) -> list[Json] | None:
+    for prefix, category in _CATEGORIES.items():
+        if what.startswith(prefix):
+            return [{"coding": [{"system": f"{_HL7}/observation-category", "code": category}]}]
+    return None
+
+
+def _value(fact: Fact) -> Json:
+    """The value[x] of a fact, by what the value is and what its concept asks for."""
+    value = fact.value
+    if isinstance(value, bool):
+        return {"valueBoolean": value}
+    if isinstance(value, int | float):
+        sign = str(fact.details.get("comparator", ""))
+        return {"valueQuantity": quantity(value, fact.unit, sign if sign in _COMPARATORS else "")}
+    known = vocabulary.concepts().get(fact.what)
+    kind = known.kind if known else "text"
+    if kind == "category":
+        return {"valueCodeableConcept": coded_word(VALUE_SYSTEM, value)}
+    if kind == "date" and _ISO_DATE.fullmatch(value):
+        return {"valueDateTime": value}
+    return {"valueString": value}
+
+
+def _components(fact: Fact) -> list[Json]:
+    """The error, the posture, and the further numbers and words of a measurement."""
+    parts = []
+    if fact.interval is not None:
+        low, high = (quantity(bound, fact.unit) for bound in fact.interval)
+        parts.append(_part("interval_95", {"valueRange": {"low": low, "high": high}}))
+    if fact.posture not in (None, Posture.UNKNOWN):
+        parts.append(_part("posture", {"valueString": str(fact.posture)}))
+    if is_measured(fact):
+        parts += [
+            _part(name, _detail(fact, name, v)) for name, v in fact.details.items() if v != ""
+        ]
+    return parts
+
+
+def _part(name: str, value: Mapping[str, Any]) -> Json:
+    """One component under a code that is no concept, so that nobody reads it as a result."""
+    return {"code": coded_word(LOCAL_SYSTEM, f"detail.{name}", name.replace("_", " ")), **value}
+
+
+def _detail(fact: Fact, name: str, value: float | str) -> Json:
+    if isinstance(value, str):
+        return {"valueString": value}
+    unit = fact.unit if name in _SAME_UNIT else _imaging_unit(name)
+    return {"valueQuantity": quantity(value, unit)}
+
+
+def _imaging_unit(name: str) -> str:
+    """The unit of a detail that is itself a concept of imaging, such as the tube voltage."""
+    there = vocabulary.concepts()
+    found = (there.get(f"imaging{kind}.{name}") for kind in ("", ".ct", ".mr"))
+    return next((concept.unit for concept in found if concept), "")
