@@ -100,8 +100,8 @@ def test_a_complex_or_colour_image_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
 @pytest.mark.parametrize("left", [0, 10, 300, 360])
 def test_a_shortened_file_is_refused(tmp_path, name, left):
-    path = written(tmp_path, np.random.default_rng(0).integers(0, 99, (20, 20, 20), np.int16), sform=AFFINE,
-                   name=name)  # fmt: skip
+    noise = np.random.default_rng(0).integers(0, 99, (20, 20, 20), np.int16)
+    path = written(tmp_path, noise, sform=AFFINE, name=name)
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(InputProblem, match=r"x\.nii"):
         read_image(path)

@@ -118,8 +118,8 @@ def _data(path: Path, file: BinaryIO, header: dict[str, Any], sizes: list[int]) 
     encoding = str(header.get("encoding", "")).lower()
     if kind is None or encoding not in ("raw", "gzip", "gz", "bzip2", "bz2"):
         raise _bad(path, "It must hold plain numbers, raw or gzip", f"{header['type']}, {encoding}")
-    order = ">" if str(header.get("endian", "little")).lower() == "big" else "<"
-    dtype = np.dtype(kind).newbyteorder(order)
+    is_big = str(header.get("endian", "little")).lower() == "big"
+    dtype = np.dtype(kind).newbyteorder(">" if is_big else "<")
     size = int(np.prod(sizes, dtype=object)) * dtype.itemsize
     if encoding == "raw":
         raw = file.read(size)
