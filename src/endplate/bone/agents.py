@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from endplate.bone.densitometry import classified_by_t_score
 from endplate.bone.diagnosis import osteoporosis
 from endplate.evidence import Evidence, Row
 from endplate.findings import Check, Finding, Recommendation, Stage, Status, Urgency
 from endplate.record import UNKNOWN, Known, Patient
 from endplate.rules import rule
+from endplate.vocabulary import concept
 
 AGENTS = (
     "teriparatide", "abaloparatide", "romosozumab", "denosumab", "alendronate", "risedronate",
     "zoledronate",
 )  # fmt: skip
 
-_CHECK_READS = (
+CHECK_READS = (
     "condition.paget_disease", "condition.skeletal_malignancy", "procedure.skeletal_radiotherapy",
     "condition.malignancy", "condition.hereditary_osteosarcoma_risk", "condition.open_epiphyses",
     "condition.hypercalcaemia", "condition.hyperparathyroidism",
@@ -23,11 +25,11 @@ _CHECK_READS = (
     "condition.cardiovascular_event_history", "condition.hypocalcaemia", "person.sex",
     "condition.oesophageal_disease", "person.can_sit_upright_30_minutes",
     "lab.creatinine_clearance", "lab.egfr", "person.pregnant", "person.postmenopausal",
-    "person.age",
+    "person.age", "medicine.denosumab", "medicine.parathyroid_hormone_analogue",
 )  # fmt: skip
 
 
-def answer_to(patient: Patient, row: Row) -> tuple[Known, tuple[str, ...]]:
+def answer_to(patient: Patient, row: Row, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
     """Whether what a check row looks for is there, and the concepts that would answer it."""
     line = row.table[0]
     asks, how = str(line["asks"]), str(line["how"])
@@ -40,13 +42,10 @@ def answer_to(patient: Patient, row: Row) -> tuple[Known, tuple[str, ...]]:
     if how == "can":  # the row warns of an inability, the fact states the ability
         can = patient.has(asks)
         return Known({"yes": "no", "no": "yes"}.get(can.answer, "unknown"), can.because), (asks,)
-    if how == "male":
-        sex = patient.latest(asks)
-        if patient.sex is None or sex is None:
-            return UNKNOWN, (asks,)
-        return Known("yes" if patient.sex == "male" else "no", (sex,)), (asks,)
-    if how == "pregnancy":
-        return _pregnancy(patient, asks)
+    if how == "postmenopausal_women_only":
+        return _outside_the_label(patient, evidence)
+    if how == "before_the_change":
+        return _of_the_young(patient, asks, evidence), (asks,)
     if how == "below":
         fact = patient.latest(asks) or (
             patient.latest(str(line["stand_in"])) if "stand_in" in line else None
@@ -57,15 +56,25 @@ def answer_to(patient: Patient, row: Row) -> tuple[Known, tuple[str, ...]]:
     raise KeyError(f"{row.name}: {how!r} is no known question.")
 
 
-def _pregnancy(patient: Patient, asks: str) -> tuple[Known, tuple[str, ...]]:
-    """Pregnancy is ruled out in men and after the menopause, and else asked for."""
-    sex = patient.latest("person.sex")
-    if patient.sex == "male" and sex is not None:
-        return Known("no", (sex,)), (asks,)
-    passed = patient.ever("person.postmenopausal")
-    if passed.yes:
-        return Known("no", passed.because), (asks,)
-    return patient.has(asks), (asks,)
+def _outside_the_label(patient: Patient, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
+    """Whether a person is anyone but a postmenopausal woman."""
+    group = classified_by_t_score(patient, evidence)
+    if patient.sex is None:
+        return UNKNOWN, ("person.sex",)
+    if patient.sex == "male" or group.answer == "no":
+        return Known("yes", group.because), ()
+    return Known("no" if group.answer == "yes" else "unknown", group.because), group.missing
+
+
+def _of_the_young(patient: Patient, asks: str, evidence: Evidence) -> Known:
+    """What is not to be found after the menopause, and in men of 50 and more, and else asked for.
+
+    Men are never pregnant.
+    """
+    group = classified_by_t_score(patient, evidence)
+    if group.answer == "yes" or (patient.sex == "male" and asks == "person.pregnant"):
+        return Known("no", group.because)
+    return patient.has(asks)
 
 
 def check_rows(evidence: Evidence, agent: str) -> tuple[Row, ...]:
@@ -74,11 +83,11 @@ def check_rows(evidence: Evidence, agent: str) -> tuple[Row, ...]:
     return evidence.under(f"bone.agent.{line.get('same_checks_as', agent)}.check.")
 
 
-def checks_of(patient: Patient, rows: Iterable[Row]) -> tuple[Check, ...]:
+def checks_of(patient: Patient, rows: Iterable[Row], evidence: Evidence) -> tuple[Check, ...]:
     """Each thing looked for, with its answer."""
     found = []
     for row in rows:
-        answer, _ = answer_to(patient, row)
+        answer, _ = answer_to(patient, row, evidence)
         says = row.says
         if answer.because and answer.because[0].what == row.table[0].get("stand_in"):
             says += " (the eGFR stands in for the creatinine clearance)"
@@ -95,7 +104,7 @@ def verdict_on(patient: Patient, evidence: Evidence, agent: str) -> str:
     worst, unknown = "possible", False
     softer = []
     for row in check_rows(evidence, agent):
-        answer, _ = answer_to(patient, row)
+        answer, _ = answer_to(patient, row, evidence)
         kind = str(row.table[0]["kind"])
         unknown = unknown or answer.unknown
         if answer.yes and kind in kinds:
@@ -119,7 +128,14 @@ _IN_WORDS = {
 }
 
 
-@rule("bone.agent", reads=(*_CHECK_READS, *osteoporosis.reads))
+def _against(patient: Patient, evidence: Evidence, agent: str) -> str:
+    """What speaks against an agent or has to be weighed, in brackets; empty if nothing."""
+    rows = check_rows(evidence, agent)
+    found = [r.says.split(":")[0] for r in rows if answer_to(patient, r, evidence)[0].yes]
+    return f" ({'; '.join(found)})" if found else ""
+
+
+@rule("bone.agent", reads=(*CHECK_READS, *osteoporosis.reads))
 def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
     """For each bone medicine, what was looked for and what speaks against it.
 
@@ -127,18 +143,17 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
     Population  adults with osteoporosis before spine surgery
     Not for     prescribing: labels change, and the current one is read before use
     """
-    if osteoporosis.one(patient, evidence).category != "osteoporosis":
+    found = osteoporosis.one(patient, evidence)
+    if found.category != "osteoporosis":
         return
     for agent in AGENTS:
         about = evidence.row(f"bone.agent.{agent}")
         extra = evidence.rows.get(f"bone.agent.{agent}.evidence")
         rows = check_rows(evidence, agent)
-        answers = [(row, *answer_to(patient, row)) for row in rows]
+        answers = [(row, *answer_to(patient, row, evidence)) for row in rows]
         verdict = verdict_on(patient, evidence, agent)
-        against = [row.says.split(":")[0] for row, answer, _ in answers if answer.yes]
         asked = tuple(w for _, answer, asks in answers if answer.unknown for w in asks)
-        says = f"{agent.capitalize()}: {_IN_WORDS[verdict]}"
-        says += f" ({'; '.join(against)})" if against else ""
+        says = f"{agent.capitalize()}: {_IN_WORDS[verdict]}{_against(patient, evidence, agent)}"
         yield Recommendation(
             about=agent,
             says=says + ".",
@@ -148,9 +163,10 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
             who="bone specialist with the surgeon",
             status=Status.UNKNOWN if verdict == "unknown" else Status.ANSWERED,
             category=None if verdict == "unknown" else verdict,
-            because=tuple(f for _, answer, _ in answers for f in answer.because),
+            because=tuple(dict.fromkeys(f for _, answer, _ in answers for f in answer.because)),
+            assumed=found.assumed,
             missing=asked,
-            checked=checks_of(patient, rows),
+            checked=checks_of(patient, rows, evidence),
             rests_on=(about, *((extra,) if extra else ()), *rows),
             stage=Stage.BEFORE_SURGERY,
             urgency=Urgency.ROUTINE,
@@ -159,7 +175,7 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
 
 @rule(
     "bone.first_choice_agent",
-    reads=(*_CHECK_READS, *osteoporosis.reads, "intent.procedure"),
+    reads=(*CHECK_READS, *osteoporosis.reads, "intent.procedure", "medicine.bone_active"),
     headline=6,
 )
 def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation | None:
@@ -182,6 +198,10 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
             who="surgeon",
             category="none",
             because=found.because,
+            assumed=found.assumed,
+            alternatives=tuple(
+                f"{a}: {_IN_WORDS[verdicts[a]]}{_against(patient, evidence, a)}" for a in AGENTS
+            ),
             rests_on=(order,),
             stage=Stage.BEFORE_SURGERY,
             urgency=Urgency.SOON,
@@ -189,23 +209,35 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
     first = open_to[0]
     rows = check_rows(evidence, first)
     unknown = tuple(
-        w for row in rows for a, asks in (answer_to(patient, row),) if a.unknown for w in asks
+        w
+        for row in rows
+        for a, asks in (answer_to(patient, row, evidence),)
+        if a.unknown
+        for w in asks
     )
     undecided = verdicts[first] == "unknown"
     says = f"First to discuss: {first}"
     if undecided:
-        says += f", once {len(unknown)} open questions about it are answered"
+        many = len(unknown) != 1
+        says += f", once {len(unknown)} open question{'s' if many else ''} about it "
+        says += "are answered" if many else "is answered"
     elif verdicts[first] != "possible":
-        says += f" ({_IN_WORDS[verdicts[first]]})"
+        says += f", {_IN_WORDS[verdicts[first]]}"
+    says += _against(patient, evidence, first)
+    taken = patient.has("medicine.bone_active")
+    if taken.yes:
+        names = ", ".join(dict.fromkeys(concept(f.what).name for f in taken.because))
+        says += f"; {names} is being taken, and a change is the bone specialist's decision"
     return Recommendation(
         says=says + ".",
         action=f"Discuss {first} with a bone specialist before the operation.",
         who="surgeon with a bone specialist",
         status=Status.UNKNOWN if undecided else Status.ANSWERED,
         category=None if undecided else first,
-        because=(*found.because, *patient.intent.because),
+        because=(*found.because, *patient.intent.because, *taken.because),
+        assumed=found.assumed,
         missing=unknown,
-        checked=checks_of(patient, rows),
+        checked=checks_of(patient, rows, evidence),
         alternatives=tuple(f"{a}: {_IN_WORDS[verdicts[a]]}" for a in open_to[1:]),
         rests_on=(
             order,

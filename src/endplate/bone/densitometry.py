@@ -33,7 +33,7 @@ SITES_ASK = (
 )  # fmt: skip
 WHO_ASKS = ("person.sex", "person.age", "person.postmenopausal")
 
-_NAMES = {
+SITE_NAMES = {
     "femoral_neck": "the femoral neck",
     "total_hip": "the total hip",
     "femur": "the femur (region not stated)",
@@ -215,7 +215,7 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     if lowest is None:
         return _no_site(patient, rows)
     site, fact = lowest
-    said = f"Lowest T-score {fact.number:.1f} at {_NAMES[site]}"
+    said = f"Lowest T-score {fact.number:.1f} at {SITE_NAMES[site]}"
     if group.answer != "yes":
         return _outside_the_group(said, fact, group, rows)
     category = category_of(fact.number, evidence)
@@ -328,10 +328,10 @@ def _with_and_without_spine(patient: Patient, evidence: Evidence) -> tuple[Posit
     )
 
 
-@rule(
-    "bone.z_score",
-    reads=(*(f"bone.z_score.{s}" for s in (*ISCD_SITES, "site_unknown")), *WHO_ASKS),
-)
+Z_ASKS = (*(f"bone.z_score.{s}" for s in (*ISCD_SITES, "site_unknown")), *WHO_ASKS)
+
+
+@rule("bone.z_score", reads=Z_ASKS, headline=2)
 def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
     """Whether density is below the expected range for age, where the T-score does not apply.
 
@@ -370,6 +370,12 @@ def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
         stage=Stage.NOW if below else Stage.BACKGROUND,
         urgency=Urgency.SOON if below else Urgency.INFORMATION,
     )
+
+
+def density_is_low_for_age(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
+    """The facts by which density is below the range for age in a person judged by Z-score."""
+    low = [f for f in z_score(patient, evidence) if f.category == "below_expected"]
+    return low[0].because if low and low[0].status is Status.ANSWERED else ()
 
 
 _LUMBAR = (Level.L1, Level.L2, Level.L3, Level.L4)
@@ -531,8 +537,8 @@ def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Findi
         if maker is None or maker.value != "hologic":
             yield Finding(
                 about=site,
-                says=f"Density at {_NAMES[site]} has no printed T-score, and one is computed for "
-                f"Hologic scanners only.",
+                says=f"Density at {SITE_NAMES[site]} has no printed T-score, and one is computed "
+                f"for Hologic scanners only.",
                 status=Status.UNKNOWN if maker is None else Status.NOT_APPLICABLE,
                 because=(density, *((maker,) if maker else ())),
                 missing=(*asked, f"bone.t_score.{site}"),
@@ -542,8 +548,8 @@ def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Findi
         t = (density.number - mean.number) / sd.number
         yield Finding(
             about=site,
-            says=f"Density {density.number:.3f} g/cm² at {_NAMES[site]} corresponds to a T-score "
-            f"of {t:.1f}.",
+            says=f"Density {density.number:.3f} g/cm² at {SITE_NAMES[site]} corresponds to a "
+            f"T-score of {t:.1f}.",
             value=round(t, 2),
             unit="1",
             category=category_of(t, evidence) if group.answer == "yes" else None,

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from endplate.bone.agents import answer_to, checks_of
-from endplate.bone.attenuation import REGIONS, attenuation_at, attenuation_is_comparable
-from endplate.bone.densitometry import SPINE_ASKS, T_SCORES, lowest_t_score, usable_sites
+from endplate.bone.attenuation import (
+    REGIONS,
+    acquisition_not_known,
+    attenuation_at,
+    attenuation_meets,
+    column_with,
+)
+from endplate.bone.densitometry import (
+    HIP,
+    SITE_NAMES,
+    SPINE_ASKS,
+    T_SCORES,
+    lowest_t_score,
+    usable_sites,
+)
 from endplate.evidence import Evidence
 from endplate.facts import Fact
 from endplate.findings import Recommendation, Stage, Status, Urgency
@@ -25,7 +38,7 @@ _CEMENT_ASKS = (
 def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """Techniques for poor bone, where an implant level is below 110 HU or the T-score is -2.5.
 
-    Source      patel2024 (bone.fixation.options); trigger after St Jeor and pooled cut-offs
+    Source      patel2024 (bone.fixation.*); trigger after St Jeor and pooled cut-offs
     Population  adults before instrumented spine surgery
     Not for     choosing between the techniques; computing a gain in pull-out strength
     """
@@ -34,21 +47,21 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
         return None
     limit = evidence.row("bone.fixation.hounsfield")
     density = evidence.row("bone.t_score.osteoporosis")
-    levels: list[Level] = [v for v in patient.column.within(intent.span) if v != Level.S1]
+    column = column_with(patient, intent.span)
+    levels: list[Level] = [v for v in column.within(intent.span) if v != Level.S1]
     measured: dict[Level, Fact] = {
         v: f for v in levels if (f := attenuation_at(patient, v)) is not None
     }
     lowest = lowest_t_score(patient, usable_sites(patient, evidence))
-    low: dict[Level, Fact] = {
-        v: f
-        for v, f in measured.items()
-        if limit.met(f.number) and attenuation_is_comparable(f, evidence) != "no"
-    }
-    osteoporotic = lowest is not None and density.met(lowest[1].number)
-    missing = tuple(w for w, known in (
-        ("ct.hounsfield.three_location", len(measured) == len(levels)),
-        ("bone.t_score.total_hip", lowest is not None),
+    answers_at = {v: attenuation_meets(f, limit, evidence) for v, f in measured.items()}
+    low: dict[Level, Fact] = {v: measured[v] for v, answer in answers_at.items() if answer.yes}
+    unclear = [measured[v] for v, answer in answers_at.items() if answer.unknown]
+    osteoporotic = lowest if lowest is not None and density.met(lowest[1].number) else None
+    missing: tuple[str, ...] = tuple(w for w, known in (
+        ("ct.hounsfield.three_location", len(measured) == len(levels) and not unclear),
+        ("bone.t_score.total_hip", lowest_t_score(patient, HIP) is not None),
     ) if not known)  # fmt: skip
+    missing += tuple(dict.fromkeys(w for f in unclear for w in acquisition_not_known(f)))
     options = evidence.row("bone.fixation.options")
     cement = evidence.under("bone.fixation.cement.check.")
     if not low and not osteoporotic:
@@ -56,7 +69,7 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
             return None
         return Recommendation(
             says="Whether the implant levels call for techniques for poor bone is not known yet.",
-            action="Measure the attenuation at the implant levels.",
+            action="Measure the attenuation at the implant levels on a CT without contrast.",
             who="surgeon",
             status=Status.UNKNOWN,
             because=(*measured.values(), *intent.because),
@@ -64,20 +77,21 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
             rests_on=(limit, density),
             stage=Stage.DURING_SURGERY,
         )
-    answers = [answer_to(patient, row) for row in cement]
-    no_cement = any(answer.yes for answer, _ in answers)
-    proposed = [str(line["option"]) for line in options.table if not (line["cement"] and no_cement)]
-    because: tuple[Fact, ...] = (*low.values(), *((lowest[1],) if lowest and osteoporotic else ()))
+    answers = [(row, *answer_to(patient, row, evidence)) for row in cement]
+    against = [row.says.split(":")[0] for row, answer, _ in answers if answer.yes]
+    proposed = [str(line["option"]) for line in options.table if not (line["cement"] and against)]
+    because: tuple[Fact, ...] = (*low.values(), *((osteoporotic[1],) if osteoporotic else ()))
+    says = f"Poor bone: {_where(low, osteoporotic)}; techniques for poor bone are put forward"
+    says += f", cement not ({'; '.join(against)})" if against else ""
     return Recommendation(
-        says=f"Poor bone at {_where(low, osteoporotic)}: techniques for poor bone are put forward.",
+        says=f"{says}.",
         action=f"Consider {', '.join(proposed)}; more points of fixation; sparing the endplates.",
         who="surgeon",
         category="consider",
         parts={f"below at {v}": True for v in low},
         because=(*because, *intent.because),
-        missing=(*missing, *(w for answer, asks in answers if answer.unknown for w in asks)),
-        checked=checks_of(patient, cement),
-        alternatives=tuple(str(line["option"]) for line in options.table),
+        missing=(*missing, *(w for _, answer, asks in answers if answer.unknown for w in asks)),
+        checked=checks_of(patient, cement, evidence),
         rests_on=(
             limit,
             density,
@@ -92,8 +106,10 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
     )
 
 
-def _where(low: dict[Level, Fact], osteoporotic: bool) -> str:
-    levels = ", ".join(low)
-    if levels and osteoporotic:
-        return f"{levels}, and an osteoporotic T-score"
-    return levels or "an osteoporotic T-score"
+def _where(low: dict[Level, Fact], osteoporotic: tuple[str, Fact] | None) -> str:
+    found = []
+    if low:
+        found.append(", ".join(f"{f.number:.0f} HU at {v}" for v, f in low.items()))
+    if osteoporotic is not None:
+        found.append(f"T-score {osteoporotic[1].number:.1f} at {SITE_NAMES[osteoporotic[0]]}")
+    return "; ".join(found)

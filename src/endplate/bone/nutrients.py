@@ -15,7 +15,7 @@ _IN_WORDS = {
     "on_target": "on target",
     "above_target": "above target",
     "high": "above the safe upper limit",
-    "toxic": "in the range in which toxicity is usual",
+    "toxic": "in the range in which toxicity is to be expected",
 }
 
 
@@ -64,7 +64,7 @@ def vitamin_d(patient: Patient, evidence: Evidence) -> Finding | Recommendation:
     category = vitamin_d_category(level.number, evidence)
     rows = [low, evidence.row("bone.vitamin_d.target_from")]
     rows.append(evidence.chosen("bone.vitamin_d_target"))
-    says = f"25-hydroxyvitamin D {level.number:.0f} ng/mL: {_IN_WORDS[category]}."
+    says = f"25-hydroxyvitamin D {level.number:.1f} ng/mL: {_IN_WORDS[category]}."
     if category in ("on_target", "above_target"):
         return Finding(
             says=says,
@@ -79,7 +79,9 @@ def vitamin_d(patient: Patient, evidence: Evidence) -> Finding | Recommendation:
     if category == "low":
         repletion = evidence.row("bone.vitamin_d.repletion")
         rows += [repletion, recheck, evidence.row("bone.vitamin_d.fusion")]
-        action = "Replete vitamin D and check the level again before an elective fusion."
+        action = "Replete vitamin D and check the level again"
+        fused = not patient.intent.is_instrumented.no
+        action += " before an elective fusion." if fused else "."
     elif category == "insufficient":
         rows.append(evidence.row("bone.vitamin_d.daily"))
         action = "Supplement vitamin D."
@@ -88,8 +90,8 @@ def vitamin_d(patient: Patient, evidence: Evidence) -> Finding | Recommendation:
         action = "Stop vitamin D and check calcium; consider toxicity."
     day = patient.intent.day
     by = None
-    if category == "low" and day is not None:
-        by = day - timedelta(weeks=recheck.number)
+    if category == "low" and day is not None and day >= patient.on:
+        by = max(day - timedelta(weeks=recheck.number), patient.on)
     return Recommendation(
         says=says,
         action=action,
@@ -157,7 +159,9 @@ def calcium_intake(patient: Patient, evidence: Evidence) -> Finding:
     if amount is None:
         missing = tuple(what for what, known in asked if known is None)
         return Finding(
-            says="The recommended calcium intake depends on age and sex.",
+            says="The recommended calcium intake depends on age and sex."
+            if missing
+            else "The recommended calcium intake held here is for adults.",
             status=Status.UNKNOWN if missing else Status.NOT_APPLICABLE,
             because=(age,) if age else (),
             missing=missing,
@@ -167,7 +171,7 @@ def calcium_intake(patient: Patient, evidence: Evidence) -> Finding:
         says=f"Recommended calcium intake {amount:,.0f} mg a day, from food and supplements.",
         value=amount,
         unit="mg/d",
-        because=(age,) if age else (),
+        because=tuple(f for f in (age, patient.latest("person.sex")) if f is not None),
         rests_on=(row,),
         stage=Stage.WITHOUT_SURGERY,
     )
@@ -210,19 +214,23 @@ def corrected_calcium(patient: Patient, evidence: Evidence) -> Finding | None:
     )
 
 
-@rule("bone.lifestyle", reads=())
-def lifestyle(patient: Patient, evidence: Evidence) -> Recommendation:
-    """Exercise, no smoking, little alcohol and enough protein, for everybody with poor bone.
+@rule("bone.lifestyle", reads=("person.age",))
+def lifestyle(patient: Patient, evidence: Evidence) -> Recommendation | None:
+    """Exercise, no smoking, little alcohol and enough protein, for every adult.
 
     Source      Epocrates digest, patel2024 (bone.lifestyle)
     Population  adults
     Not for     an unstable spine: loading is decided by the surgeon
     """
+    age = patient.age
+    if age is not None and not evidence.row("bone.t_score.adult_from_age").met(age.number):
+        return None
     return Recommendation(
-        says="Advice that holds whatever the density.",
+        says="Exercise, not smoking, little alcohol and enough protein help bone, whatever its "
+        "density.",
         action="Advise weight-bearing exercise as tolerated, no smoking, at most two units of "
         "alcohol a day, and enough protein.",
-        who="everyone",
+        who="surgeon, general practitioner or physiotherapist",
         rests_on=(evidence.row("bone.lifestyle"),),
         stage=Stage.WITHOUT_SURGERY,
     )

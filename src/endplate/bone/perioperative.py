@@ -5,12 +5,24 @@ from __future__ import annotations
 from calendar import monthrange
 from datetime import date, timedelta
 
-from endplate.bone.densitometry import osteoporosis_by_dxa
+from endplate.bone.agents import AGENTS, CHECK_READS, check_rows, checks_of, verdict_on
+from endplate.bone.attenuation import REGIONS, attenuation_meets, screening_attenuation
+from endplate.bone.densitometry import (
+    SITES_ASK,
+    T_SCORES,
+    Z_ASKS,
+    density_is_low_for_age,
+    lowest_t_score,
+    osteoporosis_by_dxa,
+    sites_needed,
+    sites_not_measured,
+    usable_sites,
+)
 from endplate.bone.diagnosis import osteoporosis
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
-from endplate.record import Patient
+from endplate.record import UNKNOWN, Known, Patient
 from endplate.rules import rule
 
 _OPERATION = ("intent.procedure", "intent.date", "intent.elective")
@@ -23,30 +35,37 @@ def months_from(day: date, months: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-@rule("bone.refer", reads=(*osteoporosis.reads, *_OPERATION))
+@rule("bone.refer", reads=(*osteoporosis.reads, *Z_ASKS, *_OPERATION))
 def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
-    """Refer a person with osteoporosis to a bone specialist before instrumented surgery.
+    """Refer a person with osteoporosis, or a density low for the age, to a bone specialist.
 
-    Source      patel2024 (bone.review.practice)
-    Population  adults with osteoporosis before spine surgery
+    Source      patel2024 (bone.review.practice); in time for an anabolic (bone.timing.*)
+    Population  adults before spine surgery
     Not for     emergencies, which do not wait
     """
     found = osteoporosis.one(patient, evidence)
-    if found.category != "osteoporosis":
+    low_for_age = density_is_low_for_age(patient, evidence)
+    shown = found.category == "osteoporosis"
+    if not shown and not low_for_age:
         return None
-    intent = patient.intent
+    intent, elective = patient.intent, patient.has("intent.elective")
     lead = evidence.row("bone.timing.anabolic_before_months")
-    by = months_from(intent.day, -int(lead.number)) if intent.day else None
-    if by is not None and by < patient.on:
-        by = patient.on
+    by = None
+    if intent.day and intent.day >= patient.on and not elective.no:
+        by = max(months_from(intent.day, -int(lead.number)), patient.on)
+    what = "Osteoporosis" if shown else "A density below the range for the age"
     return Recommendation(
-        says="Osteoporosis before spine surgery is treated together with a bone specialist.",
+        says=f"{what} is treated together with a bone specialist"
+        f"{', after an operation that cannot wait' if elective.no else ''}.",
         action="Refer to endocrinology or a bone clinic.",
         who="surgeon",
         by=by,
         category="refer",
-        because=(*found.because, *intent.because),
+        because=tuple(
+            dict.fromkeys((*found.because, *low_for_age, *intent.because, *elective.because))
+        ),
         assumed=found.assumed,
+        missing=("intent.elective",) if intent.day and elective.unknown else (),
         rests_on=(evidence.row("bone.review.practice"), lead),
         stage=Stage.NOW,
         urgency=Urgency.SOON,
@@ -55,7 +74,7 @@ def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
 
 @rule(
     "bone.time_before_surgery",
-    reads=(*osteoporosis.reads, *_OPERATION),
+    reads=(*osteoporosis.reads, *_OPERATION, *CHECK_READS, "medicine.bone_anabolic"),
     headline=5,
 )
 def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation | Finding | None:
@@ -82,21 +101,37 @@ def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation 
             because=elective.because,
             rests_on=rows,
         )
-    if intent.day is None:
+    if intent.day is None or intent.day < patient.on:
+        why = "there is no date" if intent.day is None else "its date has passed"
         return Finding(
-            says="The time left to build up bone is unknown without the operation's date.",
+            says=f"The time left to build up bone before the operation is unknown: {why}.",
             status=Status.UNKNOWN,
-            because=found.because,
+            because=(*found.because, *intent.because),
             missing=("intent.date", *(("intent.procedure",) if intent.procedure is None else ())),
             rests_on=rows,
+            stage=Stage.BEFORE_SURGERY,
+        )
+    begun = patient.has("medicine.bone_anabolic")
+    if begun.yes:
+        return _anabolic_under_way(patient, intent.day, begun, before, after)
+    verdicts = {verdict_on(patient, evidence, a) for a in _anabolics(evidence)}
+    if verdicts <= {"contraindicated", "avoid"}:
+        checks = tuple(r for a in _anabolics(evidence) for r in check_rows(evidence, a))
+        return Finding(
+            says="Something speaks against every anabolic: no time is counted for one.",
+            status=Status.NOT_APPLICABLE,
+            because=found.because,
+            rests_on=(*rows, *dict.fromkeys(checks)),
             stage=Stage.BEFORE_SURGERY,
         )
     start_by = months_from(intent.day, -int(before.number))
     wait_until = months_from(patient.on, int(delay.number))
     soonest = months_from(patient.on, int(before.number))
     until = months_from(intent.day, int(after.number))
-    in_time = start_by >= patient.on
+    in_time = soonest <= intent.day
     if in_time:
+        start_by = max(start_by, patient.on)  # months differ in length
+
         says = (
             f"For an operation on {intent.day} an anabolic is started by {start_by}, and goes on "
             f"until {until} at least."
@@ -123,6 +158,42 @@ def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation 
         rests_on=rows,
         stage=Stage.BEFORE_SURGERY,
         urgency=Urgency.SOON,
+    )
+
+
+def _anabolics(evidence: Evidence) -> tuple[str, ...]:
+    classes = {a: evidence.row(f"bone.agent.{a}").table[0]["class"] for a in AGENTS}
+    return tuple(a for a in AGENTS if classes[a] == "anabolic")
+
+
+def _anabolic_under_way(
+    patient: Patient, day: date, begun: Known, before: Row, after: Row
+) -> Finding:
+    """How long an anabolic that is already taken will have been taken at the operation."""
+    since = min((f.on for f in begun.because if f.on is not None), default=None)
+    rows = (before, after)
+    if since is None:
+        return Finding(
+            says="An anabolic is being taken; since when is not on record.",
+            status=Status.UNKNOWN,
+            because=(*begun.because, *patient.intent.because),
+            missing=("medicine.bone_anabolic",),
+            rests_on=rows,
+            stage=Stage.BEFORE_SURGERY,
+        )
+    ready = months_from(since, int(before.number))
+    long_enough = ready <= day
+    until = months_from(day, int(after.number))
+    return Finding(
+        says=f"An anabolic is being taken since {since}; by {day} that is "
+        f"{'at least' if long_enough else 'less than'} {before.number:g} months. It goes on until "
+        f"{until} at least.",
+        category="under_way" if long_enough else "under_way_too_short",
+        parts={"ready_from": str(ready), "treat_until": str(until)},
+        because=(*begun.because, *patient.intent.because),
+        rests_on=rows,
+        stage=Stage.BEFORE_SURGERY,
+        urgency=Urgency.ROUTINE if long_enough else Urgency.SOON,
     )
 
 
@@ -182,9 +253,10 @@ def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | N
 
 @rule(
     "bone.existing_denosumab",
-    reads=("medicine.denosumab", "medicine.denosumab.last_dose", *_OPERATION),
+    reads=("medicine.denosumab", "medicine.denosumab.last_dose", "medicine.bisphosphonate",
+           *_OPERATION, *CHECK_READS),
     headline=4,
-)
+)  # fmt: skip
 def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """When the next denosumab dose is due, and the warning that it must not be missed.
 
@@ -197,7 +269,8 @@ def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation |
         return None
     interval = evidence.row("bone.denosumab.interval_months")
     grace = evidence.row("bone.denosumab.grace_weeks")
-    rows = (evidence.row("bone.agent.denosumab"), interval, grace)
+    checks = check_rows(evidence, "denosumab")
+    rows = (evidence.row("bone.agent.denosumab"), interval, grace, *checks)
     if last is None:
         return Recommendation(
             says="Denosumab is taken, and the date of its last dose is unknown; a missed dose "
@@ -217,23 +290,30 @@ def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation |
     late = patient.on > late_from
     due_now = not late and patient.on >= due
     category = "late" if late else "due" if due_now else "on_time"
+    followed = patient.has("medicine.bisphosphonate")
     says = {
-        "late": f"Denosumab was due on {due} and is late: vertebral fractures rebound without it.",
-        "due": f"Denosumab is due since {due}, and late after {late_from}.",
-        "on_time": f"The next denosumab dose is due on {due}; it must not be missed.",
+        "late": f"Denosumab was due on {due} and is late: vertebral fractures rebound without it",
+        "due": f"Denosumab is due since {due}, and late after {late_from}",
+        "on_time": f"The next denosumab dose is due on {due}; it must not be missed",
     }[category]
+    says += "; a bisphosphonate is being taken, perhaps in its place" if followed.yes else ""
     day = patient.intent.day
-    around = day is not None and due <= day <= months_from(due, int(interval.number))
     return Recommendation(
-        says=says,
-        action="Give denosumab now, or another antiresorptive in its place."
+        says=f"{says}.",
+        action="Give denosumab now, or another antiresorptive in its place, after looking for what "
+        "speaks against it."
         if category != "on_time"
         else "Plan the next dose around the operation, and never stop without a follow-on.",
         who="general practitioner or bone specialist",
         by=due if category == "on_time" else patient.on,
         category=category,
-        parts={"due": str(due), "late_after": str(late_from), "due_before_operation": around},
-        because=(fact, *taken.because, *patient.intent.because),
+        parts={
+            "due": str(due),
+            "late_after": str(late_from),
+            "due_before_operation": None if day is None else due <= day,
+        },
+        because=(fact, *taken.because, *followed.because, *patient.intent.because),
+        checked=checks_of(patient, checks, evidence),
         rests_on=rows,
         alternatives=("Another antiresorptive six months after the last dose.",),
         stage=Stage.NOW if category != "on_time" else Stage.BEFORE_SURGERY,
@@ -244,7 +324,9 @@ def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation |
 def _last_denosumab(patient: Patient) -> tuple[date, Fact] | None:
     """The newest day on which a denosumab dose is known to have been given."""
     given = [
-        (date.fromisoformat(str(f.value)), f) for f in patient.facts("medicine.denosumab.last_dose")
+        (day, f)
+        for f in patient.facts("medicine.denosumab.last_dose")
+        if (day := date.fromisoformat(str(f.value))) <= patient.on
     ]
     return max(given, key=lambda pair: pair[0]) if given else None
 
@@ -270,6 +352,69 @@ def follow_on(patient: Patient, evidence: Evidence) -> Recommendation | None:
         rests_on=(evidence.row("bone.agent.sequential"),),
         stage=Stage.AFTER_SURGERY,
     )
+
+
+@rule(
+    "bone.adverse_events_cns",
+    reads=(*T_SCORES, *SITES_ASK, *REGIONS, "lab.vitamin_d", "intent.procedure"),
+)
+def adverse_events_cns(patient: Patient, evidence: Evidence) -> Finding | None:
+    """Which of the three predictors of adverse events after instrumentation are there.
+
+    Source      CNS 2021 (bone.diagnosis.cns, bone.vitamin_d.low,
+                bone.hounsfield.complication.adverse_event)
+    Population  adults undergoing spinal instrumentation
+    Not for     operations without implants; this person's probability of a complication
+    """
+    intent = patient.intent
+    if intent.is_instrumented.no:
+        return None
+    below, poor, low = (
+        evidence.row("bone.diagnosis.cns"),
+        evidence.row("bone.hounsfield.complication.adverse_event"),
+        evidence.row("bone.vitamin_d.low"),
+    )
+    lowest = lowest_t_score(patient, usable_sites(patient, evidence))
+    not_measured = sites_not_measured(patient, sites_needed(patient, evidence))
+    by_density = UNKNOWN
+    if lowest is not None and (below.met(lowest[1].number) or not not_measured):
+        by_density = _yes_or_no(below.met(lowest[1].number), lowest[1])
+    scan, level = screening_attenuation(patient), patient.latest("lab.vitamin_d")
+    answers = {
+        f"T-score {below.text}": (by_density, not_measured),
+        f"attenuation < {poor.number:g} HU": (
+            UNKNOWN if scan is None else attenuation_meets(scan, poor, evidence),
+            ("ct.hounsfield.three_location",),
+        ),
+        f"25-hydroxyvitamin D {low.text}": (
+            UNKNOWN if level is None else _yes_or_no(low.met(level.number), level),
+            ("lab.vitamin_d",),
+        ),
+    }
+    there = [name for name, (answer, _) in answers.items() if answer.yes]
+    missing = tuple(w for answer, asks in answers.values() if answer.unknown for w in asks)
+    missing += () if intent.procedure else ("intent.procedure",)
+    if there:
+        says = f"Predictors of adverse events after instrumentation (CNS 2021): {', '.join(there)}."
+    elif missing:
+        says = "None of the predictors of adverse events of CNS 2021 is known to be there."
+    else:
+        says = "None of the three predictors of adverse events of CNS 2021 is there."
+    return Finding(
+        says=says,
+        status=Status.UNKNOWN if missing and not there else Status.ANSWERED,
+        category="present" if there else None if missing else "absent",
+        parts={name: answer.answer for name, (answer, _) in answers.items()},
+        because=(*(f for a, _ in answers.values() if a.yes for f in a.because), *intent.because),
+        missing=missing,
+        rests_on=(below, poor, low),
+        stage=Stage.BEFORE_SURGERY if there else Stage.BACKGROUND,
+        urgency=Urgency.ROUTINE if there else Urgency.INFORMATION,
+    )
+
+
+def _yes_or_no(so: bool, fact: Fact) -> Known:
+    return Known("yes" if so else "no", (fact,))
 
 
 @rule("bone.low_bone_mass_care", reads=osteoporosis.reads)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from endplate.bone.densitometry import Z_ASKS, density_is_low_for_age
 from endplate.bone.diagnosis import osteoporosis
 from endplate.bone.nutrients import vitamin_d_category
+from endplate.bone.testing import order_dxa
 from endplate.evidence import Evidence
-from endplate.findings import Check, Recommendation, Stage, Status, Urgency
+from endplate.findings import Check, Recommendation, Stage, Urgency
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -21,20 +23,28 @@ _PANEL = (
 
 @rule(
     "bone.secondary_causes",
-    reads=(*_PANEL, "person.sex", "person.age", "fracture.vertebral", *osteoporosis.reads),
+    reads=tuple(
+        dict.fromkeys(
+            (*_PANEL, "fracture.vertebral", *osteoporosis.reads, *order_dxa.reads, *Z_ASKS)
+        )
+    ),
     headline=9,
 )
 def secondary_causes(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """The laboratory work-up for secondary causes, and what of it is still missing.
 
     Source      SIOT 2017, AACE 2010, NOGG (bone.workup.panel)
-    Population  adults with osteoporosis, or before treatment for it
+    Population  adults with osteoporosis, with a density below the range for their age, or for
+                whom a DXA is called for
     Not for     interpreting a result: each laboratory's own range decides
     Differs     patel2024 prints hypothyroidism as a cause; the bone-losing state is too much
                 thyroid hormone, so a low TSH is what is looked for
     """
     found = osteoporosis.one(patient, evidence)
-    if found.category == "not_shown":
+    low_for_age = density_is_low_for_age(patient, evidence)
+    shown = found.category == "osteoporosis" or bool(low_for_age)
+    called_for = any(f.category == "order" for f in order_dxa(patient, evidence))
+    if not shown and not called_for:
         return None
     panel, hba1c = evidence.row("bone.workup.panel"), evidence.row("bone.workup.hba1c")
     lines = [line for line in (*panel.table, *hba1c.table) if _is_for(patient, evidence, line)]
@@ -69,16 +79,15 @@ def secondary_causes(patient: Patient, evidence: Evidence) -> Recommendation | N
             rests_on=rows,
             stage=Stage.NOW,
         )
-    shown = found.category == "osteoporosis"
     return Recommendation(
         says=f"{len(open_lines)} of {len(lines)} tests for secondary causes of bone loss are not "
         f"on record.",
         action=f"Order {names}.",
         who="general practitioner or endocrinologist",
-        status=Status.ANSWERED if shown else Status.UNKNOWN,
-        category="open" if shown else None,
-        because=(*there, *found.because),
-        missing=(*(str(line["asks"]) for line in open_lines), *(() if shown else found.missing)),
+        category="open",
+        because=tuple(dict.fromkeys((*there, *found.because, *low_for_age))),
+        assumed=found.assumed,
+        missing=tuple(str(line["asks"]) for line in open_lines),
         checked=checks,
         rests_on=rows,
         stage=Stage.NOW,
@@ -93,7 +102,8 @@ def _is_for(patient: Patient, evidence: Evidence, line: Any) -> bool:
     if line["for"].startswith("vertebral fracture"):
         limit = evidence.row("bone.workup.light_chains_from_age")
         young = patient.age is not None and not limit.met(patient.age.number)
-        return not young and not patient.ever("fracture.vertebral").no
+        anaemia_unknown = patient.latest("lab.haemoglobin") is None
+        return not young and (anaemia_unknown or not patient.ever("fracture.vertebral").no)
     if line["for"].startswith("low vitamin D"):
         level = patient.latest("lab.vitamin_d")
         return level is None or vitamin_d_category(level.number, evidence) == "low"
