@@ -216,14 +216,13 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
         for w in asks
     )
     undecided = verdicts[first] == "unknown"
-    says = f"First to discuss: {first}"
+    says = f"First to discuss: {first}{_against(patient, evidence, first)}"
     if undecided:
         many = len(unknown) != 1
         says += f", once {len(unknown)} open question{'s' if many else ''} about it "
         says += "are answered" if many else "is answered"
     elif verdicts[first] != "possible":
         says += f", {_IN_WORDS[verdicts[first]]}"
-    says += _against(patient, evidence, first)
     taken = patient.has("medicine.bone_active")
     if taken.yes:
         names = ", ".join(dict.fromkeys(concept(f.what).name for f in taken.because))

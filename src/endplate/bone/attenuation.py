@@ -386,7 +386,9 @@ def _alert(patient: Patient, evidence: Evidence, level: Level, fact: Fact) -> Fi
     elsewhere = [(r, f) for r, f in matching if f is not fact]
     says = f"Attenuation {fact.number:.0f} HU at {level}: "
     says += "no alert tier" if tier == "none" else f"{tier.replace('_', ' ')} alert tier"
-    says += f"; it meets {here} published cut-off{'s' if here != 1 else ''} for this operation"
+    says += (
+        f"; it meets {here or 'no'} published cut-off{'s' if here > 1 else ''} for this operation"
+    )
     says += "".join(
         f"; {f.number:.0f} HU at {f.level} meets that for {r.says.split(':')[0]}"
         for r, f in elsewhere
@@ -506,7 +508,12 @@ def quantitative_ct(patient: Patient, evidence: Evidence) -> Finding | None:
         category=category,
         because=(density, *group.because),
         assumed=group.assumed,
-        rests_on=(low, normal, *group.rests_on),
+        rests_on=(
+            low,
+            normal,
+            evidence.row("bone.quantitative_ct.fracture"),
+            *group.rests_on,
+        ),
         stage=Stage.NOW if category == "osteoporosis" else Stage.BACKGROUND,
         urgency=Urgency.SOON if category == "osteoporosis" else Urgency.INFORMATION,
     )

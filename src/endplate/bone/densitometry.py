@@ -213,7 +213,7 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     )
     lowest = lowest_t_score(patient, usable_sites(patient, evidence))
     if lowest is None:
-        return _no_site(patient, rows)
+        return _no_site(patient, group, rows)
     site, fact = lowest
     said = f"Lowest T-score {fact.number:.1f} at {SITE_NAMES[site]}"
     if group.answer != "yes":
@@ -244,7 +244,14 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     )
 
 
-def _no_site(patient: Patient, rows: tuple[Row, ...]) -> Finding:
+def _no_site(patient: Patient, group: Group, rows: tuple[Row, ...]) -> Finding:
+    if group.answer == "no":
+        return Finding(
+            says="The WHO categories do not apply to this person; the Z-score is read instead.",
+            status=Status.NOT_APPLICABLE,
+            because=group.because,
+            rests_on=(*rows, *group.rests_on),
+        )
     missing = ("bone.t_score.total_hip", "bone.t_score.femoral_neck", "bone.t_score.lumbar_spine")
     unplaced = patient.latest("bone.t_score.site_unknown")
     old = [f for w in T_SCORES if (f := patient.outdated(w)) is not None]

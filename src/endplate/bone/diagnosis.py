@@ -268,6 +268,8 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
     )
     if fired:
         says = f"Osteoporosis by {len(fired)} of 4 routes: {', '.join(fired)}."
+        if fired == ["expanded spine criteria"]:  # none of its other parts fired by itself
+            says = says[:-1] + " (a degraded trabecular bone score with an osteopenic T-score)."
         if recorded.yes:
             says = says[:-1] + "; the diagnosis is on record."
     elif recorded.yes:

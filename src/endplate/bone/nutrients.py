@@ -49,6 +49,14 @@ def vitamin_d(patient: Patient, evidence: Evidence) -> Finding | Recommendation:
     level = patient.latest("lab.vitamin_d")
     targets = _target_positions(evidence)
     low = evidence.row("bone.vitamin_d.low")
+    if level is None and patient.intent.is_instrumented.no:
+        return Finding(
+            says="The 25-hydroxyvitamin D level is unknown.",
+            status=Status.UNKNOWN,
+            missing=("lab.vitamin_d",),
+            rests_on=(low,),
+            positions=targets,
+        )
     if level is None:
         return Recommendation(
             says="The 25-hydroxyvitamin D level is unknown.",

@@ -116,12 +116,12 @@ def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation 
         return _anabolic_under_way(patient, intent.day, begun, before, after)
     verdicts = {verdict_on(patient, evidence, a) for a in _anabolics(evidence)}
     if verdicts <= {"contraindicated", "avoid"}:
-        checks = tuple(r for a in _anabolics(evidence) for r in check_rows(evidence, a))
+        checks = {r.name: r for a in _anabolics(evidence) for r in check_rows(evidence, a)}
         return Finding(
             says="Something speaks against every anabolic: no time is counted for one.",
             status=Status.NOT_APPLICABLE,
             because=found.because,
-            rests_on=(*rows, *dict.fromkeys(checks)),
+            rests_on=(*rows, *checks.values()),
             stage=Stage.BEFORE_SURGERY,
         )
     start_by = months_from(intent.day, -int(before.number))
