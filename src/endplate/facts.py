@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -153,18 +153,17 @@ def replaced(fact: Fact, **changes: Any) -> Fact:
     return Fact(**{**fields, **changes})
 
 
-def in_order(facts: tuple[Fact, ...] | list[Fact]) -> tuple[Fact, ...]:
+def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     """The facts in the one order in which they are always written out."""
-    return tuple(
-        sorted(
-            facts,
-            key=lambda f: (
-                f.what,
-                levels.order(f.level),
-                f.side or "",
-                f.on or date.min,
-                f.source,
-                str(f.value),
-            ),
-        )
-    )
+    return tuple(sorted(sorted(facts, key=_rest), key=_place))
+
+
+def _place(fact: Fact) -> tuple[object, ...]:
+    on = fact.on or date.min
+    return (fact.what, levels.order(fact.level), fact.side or "", on, fact.source, str(fact.value))
+
+
+def _rest(fact: Fact) -> tuple[str, ...]:
+    """What tells two facts apart that are about the same thing on the same day."""
+    details = str(sorted(fact.details.items())) if fact.details else ""
+    return (details, str(fact.until), str(fact.interval), fact.method or "", str(fact.doubts))

@@ -1,0 +1,114 @@
+"""Facts typed by a person, and the answer to a typing error."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from endplate.exchange.intake import Intake
+from endplate.exchange.typed import is_table_of_facts, read_case_file, read_table
+from endplate.facts import InputProblem
+
+TODAY = date(2026, 6, 1)
+
+
+def taken(tmp_path, text: str, name: str = "case.toml"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    intake = Intake(TODAY)
+    settings = read_case_file(path, intake) if name.endswith(".toml") else read_table(path, intake)
+    found = intake.understood()
+    return {f.what: f for f in found.facts}, [p.says for p in found.problems], settings
+
+
+def test_a_case_file(tmp_path):
+    facts, problems, settings = taken(
+        tmp_path,
+        """
+        title = "X"
+        labels = "verse"
+        posture = "supine"
+        [intent]
+        procedure = "fusion"
+        levels = "L4/S1"
+        date = 2026-09-01
+        [facts]
+        "bone.t_score.total_hip" = { value = -2.3, on = 2026-04-22, side = "left" }
+        "lab.vitamin_d" = { value = 41, unit = "nmol/L" }
+        "condition.paget_disease" = false
+        [person]
+        sex = "female"
+        """,
+    )
+    assert problems == []
+    assert settings == {"title": "X", "labels": "verse"}
+    assert facts["intent.levels"].value == "L4-S1"
+    assert facts["intent.date"].value == "2026-09-01"
+    assert facts["bone.t_score.total_hip"].side == "left"
+    assert facts["lab.vitamin_d"].number == pytest.approx(16.43, abs=0.01)
+    assert facts["condition.paget_disease"].value is False
+    assert facts["imaging.posture"].value == "supine" and facts["person.sex"].value == "female"
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('"bone.tscore.totalhip" = -2', "bone.t_score.total_hip"),
+        ('"lab.vitamin_d" = 20', "unit"),
+        ('"lab.vitamin_d" = { value = 20, unit = "furlong" }', "furlong"),
+        ('"lab.vitamin_d" = { value = 400, unit = "ng/mL" }', "lies outside"),
+        ('"lab.vitamin_d" = { value = 20, unit = "ng/mL", on = 2027-01-01 }', "future"),
+        ('"lab.vitamin_d" = { value = 20, unti = "ng/mL" }', "unti"),
+        ('"bone.t_score.total_hip" = { value = -2, side = "port" }', "side"),
+        ('"condition.stroke" = "perhaps"', "yes or no"),
+        ('"intent.levels" = "L9"', "levels"),
+        ('"intent.procedure" = "fuse it"', "fusion"),
+        ('"intent.date" = "soon"', "date"),
+        ('"ct.hounsfield.three_location" = { value = 90, unit = "HU", level = "Q1" }', "Q1"),
+    ],
+)
+def test_a_slip_is_answered_and_not_guessed(tmp_path, line, said):
+    facts, problems, _ = taken(tmp_path, f"[facts]\n{line}\n")
+    assert facts == {} and len(problems) == 1 and said in problems[0]
+
+
+def test_several_values_of_one_concept(tmp_path):
+    path = tmp_path / "case.toml"
+    path.write_text(
+        '[facts]\n"ct.hounsfield.three_location" = [\n'
+        '  { value = 90, unit = "HU", level = "L1" },\n'
+        '  { value = 95, unit = "HU", level = "L2" } ]\n'
+    )
+    intake = Intake(TODAY)
+    read_case_file(path, intake)
+    assert [(f.level, f.value) for f in intake.facts] == [("L1", 90.0), ("L2", 95.0)]
+
+
+def test_a_file_that_is_no_toml_ends_the_run(tmp_path):
+    with pytest.raises(InputProblem, match=r"case.toml: cannot be read"):
+        taken(tmp_path, "posture = \n")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table(tmp_path, separator):
+    rows = [
+        ("concept", "value", "unit", "date", "level"),
+        ("ct.hounsfield.three_location", "92", "HU", "2026-05-20", "L1"),
+        ("person.smoker", "no", "", "2026-05-20", ""),
+        ("lab.calcium", "2,4", "mmol/L", "2026-05-20", ""),
+        ("lab.unknown", "1", "g", "2026-05-20", ""),
+    ]
+    quoted = [[f'"{c}"' if separator in c else c for c in row] for row in rows]
+    path = tmp_path / "facts.csv"
+    path.write_text("\n".join(separator.join(row) for row in quoted), encoding="utf-8-sig")
+    assert is_table_of_facts(path)
+    facts, problems, _ = taken(tmp_path, path.read_text("utf-8-sig"), "facts.csv")
+    assert facts["ct.hounsfield.three_location"].level == "L1"
+    assert facts["person.smoker"].value is False
+    assert len(problems) == 2  # a decimal comma, and a concept that does not exist
+
+
+def test_another_table_is_not_taken_for_facts(tmp_path):
+    (tmp_path / "steps.csv").write_text("time,x,y\n1,2,3\n")
+    assert not is_table_of_facts(tmp_path / "steps.csv")
