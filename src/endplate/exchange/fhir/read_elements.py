@@ -30,6 +30,9 @@ class Odd(Exception):
     """An element that is there and cannot be used; the text is its name."""
 
 
+_EXTENDED = frozenset({"id", "extension"})  # an element of these alone has no value
+
+
 def _absent(value: Any) -> bool:
     return value is None or (not value and value.__class__ in (str, list, dict))
 
@@ -86,7 +89,10 @@ def code(holder: Json, name: str) -> str:
     if _absent(value):
         return ""
     spoken = codeable(value, name)
-    return (spoken.codings[0].code or spoken.text if spoken.codings else spoken.text).lower()
+    said = next((c.code for c in spoken.codings if c.code), spoken.text)
+    if not said and not (value.__class__ is dict and _EXTENDED.issuperset(value)):
+        raise Odd(name)  # something is there that could have been the deciding word
+    return said.lower()
 
 
 def flag(holder: Json, name: str) -> bool | None:

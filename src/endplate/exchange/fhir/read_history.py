@@ -86,9 +86,7 @@ def condition(resource: Resource) -> None:
     doubts = judged(resource, "verificationStatus", CONDITION_VERIFICATION)
     spoken = elements.coded_item(json, "code")
     _refuse_nothing(resource, spoken, "Condition")
-    target = elements.target(spoken.codings) or elements.named(
-        spoken, ("condition.", "fracture."), trust_codes=False
-    )
+    target = said_to_be(spoken, ("condition.", "fracture."))
     on, dated, details = _onset(resource)
     status = elements.code(json, "clinicalStatus")
     lasts = target is not None and _lasts(target)
@@ -98,6 +96,13 @@ def condition(resource: Resource) -> None:
     _present(
         resource, target or OTHER_CONDITION, spoken, on, until, doubts + dated + ended, details
     )
+
+
+def said_to_be(spoken: Codeable, prefixes: tuple[str, ...]) -> Target | None:
+    """What a condition, procedure or implant is in the vocabulary: by its codes, or its name."""
+    found = elements.target(spoken.codings) or elements.named(spoken, prefixes, trust_codes=False)
+    # A code of a measurement is no condition, whatever it stands for elsewhere.
+    return found if found is not None and found.concept.kind in ("yes_no", "text") else None
 
 
 def _refuse_nothing(resource: Resource, spoken: Codeable, kind: str) -> None:
@@ -272,9 +277,7 @@ def procedure(resource: Resource) -> None:
     spoken = elements.coded_item(json, "code")
     if spoken == elements.NOTHING_CODED:
         raise Odd("code")
-    target = elements.target(spoken.codings) or elements.named(
-        spoken, ("procedure.",), trust_codes=False
-    )
+    target = said_to_be(spoken, ("procedure.",))
     on, dated = begins(
         elements.when(json, "performedDateTime")
         or next((w for w in elements.period(json, "performedPeriod") if w), None)
@@ -360,9 +363,7 @@ def family(resource: Resource) -> None:
     on, dated = begins(elements.when(json, "date"))
     taken = False
     for one in elements.items(json, "condition"):
-        target = elements.target(elements.coded_item(one, "code").codings) or elements.named(
-            elements.coded_item(one, "code"), ("fracture.",), trust_codes=False
-        )
+        target = said_to_be(elements.coded_item(one, "code"), ("fracture.",))
         if target is None or "fracture.hip" not in (target.id, *vocabulary.ancestors(target.id)):
             continue
         age = elements.item(one, "onsetAge")

@@ -46,6 +46,8 @@ def observation(resource: Resource) -> None:
         resource.reader.count_unmapped("Observation", json.get("code"))
         return
     doubts = judged(resource, "status", STATUSES)
+    if "focus" in json:
+        _refuse_another(resource)
     on, dated = effective(resource)
     doubts += dated
     taken = False
@@ -55,6 +57,17 @@ def observation(resource: Resource) -> None:
         taken |= _component(resource, part, f"component[{n}]", on, doubts)
     if target is None and not taken:
         resource.reader.count_unmapped("Observation", json.get("code"))
+
+
+def _refuse_another(resource: Resource) -> None:
+    """Leave a result aside that is about somebody or something else than its subject."""
+    for one in elements.items(resource.json, "focus"):
+        pointing = elements.reference({"focus": one}, "focus")
+        if pointing is None or pointing.key != f"Patient/{resource.person.key}":
+            raise Left(
+                "fhir.about_another",
+                "Observation: is about somebody or something else than its subject; not used.",
+            )
 
 
 def _component(
@@ -77,10 +90,11 @@ def is_unmapped(json: Json) -> bool:
     """Whether an Observation is plainly of a code that no rule asks for; most of a record is."""
     try:
         (one,) = json["code"]["coding"]
-        system, parts = one["system"], json.get("component")
+        system, code, parts = one["system"], one["code"], json.get("component")
         return (
-            TARGETS[system, one["code"]] is None
+            TARGETS[system, code] is None
             and system in elements.STANDARD
+            and code.__class__ is str
             and (not parts or all(map(is_unmapped, parts)))
         )
     except (KeyError, TypeError, ValueError):

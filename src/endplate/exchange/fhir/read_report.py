@@ -8,7 +8,7 @@ from typing import Any
 from endplate import vocabulary
 from endplate.exchange.fhir import read_elements as elements
 from endplate.exchange.fhir.read_elements import Codeable, Json, Odd, Target
-from endplate.exchange.fhir.read_history import last_noted
+from endplate.exchange.fhir.read_history import last_noted, said_to_be
 from endplate.exchange.fhir.read_observation import NO_DATE, effective
 from endplate.exchange.fhir.read_resource import (
     ENTERED_IN_ERROR,
@@ -265,7 +265,7 @@ def device_use(resource: Resource) -> None:
     if until is None and elements.code(json, "status") in ("completed", "stopped"):
         until, closed = last_noted(resource, on, "recordedOn"), (_END_UNKNOWN,)
     site = next(iter(resource.places()), NOWHERE)
-    target = elements.target(spoken.codings) or OTHER_DEVICE
+    target = said_to_be(spoken, ("procedure.",)) or OTHER_DEVICE
     resource.take(
         target, spoken.words if target.concept.kind == "text" else True, on=on, until=until,
         level=site.level, side=site.side, doubts=doubts + dated + closed,
@@ -281,7 +281,7 @@ def device(resource: Resource) -> None:
     spoken = _device(resource.json)
     if not spoken.words:
         raise Odd("type")
-    target = elements.target(spoken.codings) or OTHER_DEVICE
+    target = said_to_be(spoken, ("procedure.",)) or OTHER_DEVICE
     resource.take(target, spoken.words if target.concept.kind == "text" else True, doubts=doubts)
 
 

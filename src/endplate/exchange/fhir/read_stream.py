@@ -300,7 +300,11 @@ class Stream:
         if not is_fact:
             self._not_a_fact(kind)
         elif kind == "Observation" and is_unmapped(json):
-            self.count_unmapped(kind, json["code"])
+            try:
+                self.count_unmapped(kind, json["code"])
+            except Odd as odd:
+                count.problems += 1
+                self._unusable(kind, odd, where)
         elif person is None:
             count.problems += 1
             self._problem("fhir.no_subject", f"{kind}: does not say whom it is about.", where)

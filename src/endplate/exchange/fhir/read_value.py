@@ -15,13 +15,12 @@ from endplate import units, vocabulary
 from endplate.exchange.fhir import read_elements as elements
 from endplate.exchange.fhir.read_elements import Codeable, Json, Odd
 from endplate.exchange.fhir.read_resource import Left
-from endplate.exchange.intake import NO, YES
+from endplate.exchange.intake import NO, YES, conversion
 from endplate.facts import Value
-from endplate.units import UnitProblem
 from endplate.vocabulary import Concept
 
 UCUM = "http://unitsofmeasure.org"
-_LONGEST_UNIT = 40
+_LONGEST_UNIT = 30
 _BEYOND = {"<": "below", "<=": "at or below", ">": "above", ">=": "at or above"}
 _WRITTEN = {"≤": "<=", "≥": ">=", **{sign: sign for sign in _BEYOND}}
 _IN_TEXT = re.compile(
@@ -107,18 +106,21 @@ def _compared(sign: str, doubts: tuple[str, ...]) -> tuple[tuple[str, ...], dict
 
 
 def _unit(quantity: Json, concept: Concept) -> tuple[str, tuple[str, ...]]:
-    code, text = quantity.get("code"), quantity.get("unit")
-    if code.__class__ is str and (code == text or text is None):
-        text = code
-        if len(code) <= _LONGEST_UNIT:
-            return code, ()
     code, text = elements.word(quantity, "code"), elements.word(quantity, "unit")
-    if len(code) > _LONGEST_UNIT or len(text) > _LONGEST_UNIT:
-        raise Odd("valueQuantity.unit")
-    if not code or not text:
-        return code or text, ()
+    if code == text or not (code and text):
+        return _readable(code or text), ()
     system = elements.word(quantity, "system")
-    return _chosen(code, text, system in ("", UCUM), concept.unit, concept.substance)
+    unit, doubts = _chosen(
+        _readable(code), _readable(text), system in ("", UCUM), concept.unit, concept.substance
+    )
+    return unit, doubts
+
+
+def _readable(unit: str) -> str:
+    """A unit as given; a long or spaced one only if it is understood, as it is quoted elsewhere."""
+    if (len(unit) > _LONGEST_UNIT or " " in unit) and not _is_known(unit):
+        raise Refused("fhir.unit_not_usable", "its unit is not understood; it was not used.")
+    return unit
 
 
 @lru_cache(maxsize=4096)
@@ -129,7 +131,7 @@ def _chosen(
     by_code = _conversion(code, to, substance) if is_ucum else None
     by_text = _conversion(text, to, substance)
     if by_code is None:
-        if by_text is None or (is_ucum and units.is_known(code)):
+        if by_text is None or (is_ucum and _is_known(code)):
             return code, ()
         return text, (UNIT_FROM_TEXT,)
     if by_text is not None and any(
@@ -143,10 +145,13 @@ def _chosen(
 
 
 def _conversion(unit: str, to: str, substance: str) -> tuple[float, float] | None:
-    try:
-        return units.conversion(unit, to, substance)
-    except UnitProblem:
-        return None
+    found = conversion(unit, to, substance)
+    return found if isinstance(found, tuple) else None
+
+
+@lru_cache(maxsize=4096)
+def _is_known(unit: str) -> bool:
+    return len(unit) <= _LONGEST_UNIT and units.is_known(unit)
 
 
 def _ratio(holder: Json, kind: str, concept: Concept) -> Found | None:
@@ -161,9 +166,7 @@ def _ratio(holder: Json, kind: str, concept: Concept) -> Found | None:
     if bottom == 0 or above.get("comparator") or below.get("comparator"):
         raise Odd(kind)
     parts = [elements.word(q, "code") or elements.word(q, "unit") for q in (above, below)]
-    if any(len(part) > _LONGEST_UNIT for part in parts):
-        raise Odd(kind)
-    over, under = (part or "1" for part in parts)
+    over, under = (_readable(part) or "1" for part in parts)
     unit = over if under == "1" else f"{over}/{under}"
     return Found(top / bottom, unit)
 
@@ -200,7 +203,7 @@ def _number_in(text: str, kind: str) -> Found:
             "fhir.value_ambiguous",
             "has a comma that may part thousands or decimals; it was not used.",
         )
-    if unit and (len(unit) > _LONGEST_UNIT or not units.is_known(unit)):
+    if unit and not _is_known(unit):
         raise Refused(
             "fhir.value_is_a_text",
             "holds a text whose unit is not understood; it was not used.",
@@ -243,6 +246,11 @@ _PLAIN = {
 }
 
 
+# HL7's code systems for "there is no value", whatever their reason.
+_NO_ANSWER = ("/data-absent-reason", "/v3-NullFlavor")
+_NOT_KNOWN = frozenset({"unknown", "not known", "asked but unknown", "not asked", "declined"})
+
+
 @cache
 def _answers_in_words() -> dict[tuple[str, str], str]:
     return {
@@ -261,6 +269,8 @@ def _yes_or_no(spoken: Codeable, concept: Concept) -> Found:
             answers.add("unknown" if "unknown" in coding.display.lower() else known.value)
         elif (coding.system, coding.code) in _PLAIN:
             answers.add(_PLAIN[coding.system, coding.code])
+        elif coding.system.endswith(_NO_ANSWER):
+            answers.add("unknown")
     doubts: tuple[str, ...] = ()
     if not answers:
         answers = {a for text in spoken.texts if (a := _in_words(text, concept))}
@@ -279,6 +289,8 @@ def _yes_or_no(spoken: Codeable, concept: Concept) -> Found:
 
 def _in_words(text: str, concept: Concept) -> str:
     plain = text.strip().lower()
+    if plain in _NOT_KNOWN:
+        return "unknown"
     if plain in YES:
         return "yes"
     if plain in NO:

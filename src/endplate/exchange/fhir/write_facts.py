@@ -121,8 +121,9 @@ def _words(fact: Fact) -> Json:
 
 
 def _remarks(fact: Fact) -> list[Json]:
+    denied = "On record as not so." if fact.value is False else ""
     doubts = f"Doubtful: {'; '.join(fact.doubts)}." if fact.doubts else ""
-    return notes(doubts, f"Source: {nameless(fact.source)}." if fact.source else "")
+    return notes(denied, doubts, f"Source: {nameless(fact.source)}." if fact.source else "")
 
 
 def _day(fact: Fact) -> str | None:

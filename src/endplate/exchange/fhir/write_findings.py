@@ -90,8 +90,14 @@ def is_answered(finding: AnyFinding) -> bool:
 
 
 def gives_probability(finding: AnyFinding) -> bool:
-    """Whether the finding states a probability over a time that is known."""
-    return is_answered(finding) and finding.rule in PROBABILITIES
+    """Whether the finding states a probability over a time that is known.
+
+    An adjustment by published arithmetic can exceed certainty; that is a result, but no
+    probability that FHIR could hold.
+    """
+    if not is_answered(finding) or finding.rule not in PROBABILITIES:
+        return False
+    return all(0 <= percent <= 100 for _, percent, _ in probabilities(date.min, finding))
 
 
 def is_score(finding: AnyFinding) -> bool:

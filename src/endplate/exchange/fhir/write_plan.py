@@ -163,10 +163,10 @@ def _question(question: OpenQuestion, findings: Mapping[str, AnyFinding]) -> Jso
     return {
         "detail": {
             "kind": "Task",
-            "code": concept_code(question.asks),
+            "code": {**concept_code(question.asks), "text": f"Find out: {question.name}"},
             "reasonCode": _reasons([question], findings),
             "status": "not-started",
-            "description": f"Find out. {_what_hangs_on(question)}",
+            "description": _what_hangs_on(question),
         }
     }
 
