@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from endplate.exchange.dicom.pixels import claimed_size
-from endplate.exchange.dicom.series import Identity, facts, find_series
+from endplate.exchange.dicom.series import Identity, facts, find_series, identity
 from endplate.facts import InputProblem
 from endplate.posture import Posture
 
@@ -376,11 +376,27 @@ def test_a_compression_without_decoder_is_named(tmp_path):
             series.volume()
 
 
+@pytest.mark.peer
+def test_jpeg_lossless_where_its_decoder_is_installed(tmp_path):
+    pytest.importorskip("gdcm", reason="needs a decoder: pip install python-gdcm")
+    if shutil.which("dcmcjpeg") is None:
+        pytest.skip("needs dcmcjpeg: apt-get install dcmtk")
+    values = hounsfield(rows=32, columns=32)
+    for path in saved(slices(values), tmp_path / "plain"):
+        (tmp_path / "jpeg").mkdir(exist_ok=True)
+        command = ["/usr/bin/dcmcjpeg", "+e1", str(path), str(tmp_path / "jpeg" / path.name)]
+        subprocess.run(command, check=True)
+    series = only(tmp_path / "jpeg")
+    assert series.planes[0].header.syntax.name.startswith("JPEG Lossless")
+    assert np.array_equal(series.volume().array, values.transpose(2, 1, 0))
+
+
 def test_what_is_no_image_is_set_aside_with_its_reason(tmp_path):
     kinds = {
         "dose": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67", "Modality": "SR"},
         "pdf": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "Modality": "DOC"},
         "capture": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "CT"},
+        "mip": {"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "MIP"]},
         "scout": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
         "colour": {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"},
         "pet": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"},
@@ -390,7 +406,7 @@ def test_what_is_no_image_is_set_aside_with_its_reason(tmp_path):
     found = find_series(tmp_path)
     assert found.series == () and ids(found) == []
     assert sorted(ignored(found)) == sorted(
-        ["dicom.not_an_image"] * 4 + ["dicom.localizer", "dicom.colour"]
+        ["dicom.not_an_image"] * 4 + ["dicom.localizer", "dicom.colour", "dicom.projection"]
     )
     assert all(one.count == 5 for one in found.understood.ignored)
 
@@ -552,6 +568,16 @@ def test_facts_of_a_series(tmp_path):
     assert told["person.sex"].value == "female"
     assert told["imaging.posture"].value == "supine"
     assert all(f.source == f"SeriesInstanceUID {uid('series')}" for f in told.values())
+
+
+def test_the_identity_of_any_file(tmp_path):
+    path = saved(slices(), tmp_path)[0]
+    assert identity(path) == Identity("TEST-1", "", "19570203", "F")
+    assert identity(tmp_path / "absent.dcm") == Identity()
+
+
+def test_a_path_that_is_not_there_is_told(tmp_path):
+    assert ids(find_series(tmp_path / "absent")) == ["dicom.no_such_file"]
 
 
 def test_identities_contradict_or_do_not():

@@ -66,6 +66,7 @@ def test_discs_and_endplates_of_verse_lie_below_their_vertebra():
     assert found[119] == "disc_T12-T13" and found[128] == "disc_T13-L1"
     assert found[124] == "disc_L5-S1" and found[223] == "endplate_L4-L5"
     assert system("verse").structures([19, 119])[119] == "disc_T12-L1"
+    assert system("verse").structures([24, 125])[125] == "disc_L6-S1"  # L6 itself is outside
 
 
 def test_snomed_codes_are_those_of_pydicom():

@@ -42,18 +42,22 @@ def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
         If the file cannot be read, has more than one frame, or does not say where it lies.
     """
     try:
-        image = nibabel.load(path)
+        return _read(path)
+    except InputProblem:
+        raise
     except Exception as problem:  # nibabel has many kinds of exceptions for a broken file
-        raise _bad(path, "It must be a NIfTI file", _kind(problem)) from None
+        got = f"a broken or shortened file ({type(problem).__name__})"
+        raise _bad(path, "It must be a whole NIfTI file", got) from None
+
+
+def _read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
+    image = nibabel.load(path, mmap=False)  # the file may change or go away later
     if not isinstance(image, Nifti1Image):
         raise _bad(path, "It must be a NIfTI file", "another format")
     shape = _shape(path, image)
     problems: list[Problem] = []
     affine = _affine(path, image, problems)
-    try:
-        array = np.asanyarray(image.dataobj).reshape(shape)
-    except Exception as problem:  # truncated, or broken compression
-        raise _bad(path, "Its voxels must be readable", _kind(problem)) from None
+    array = np.asanyarray(image.dataobj).reshape(shape)
     if array.dtype.kind not in "iuf":
         raise _bad(path, "It must hold plain numbers", f"voxels of type {array.dtype}")
     try:
@@ -68,10 +72,6 @@ def _bad(path: Path, needed: str, got: str) -> InputProblem:
         f"{path.name}: cannot be used. {needed}; got {got.rstrip('.')}. Write the file again with "
         f"the program that made it."
     )
-
-
-def _kind(problem: Exception) -> str:
-    return f"a broken or shortened file ({type(problem).__name__})"
 
 
 def _shape(path: Path, image: Nifti1Image) -> tuple[int, int, int]:

@@ -60,6 +60,7 @@ def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
             sizes = [int(n) for n in header["sizes"]]
             affine, spatial = _affine(path, header, sizes)
             data = _data(path, file, header, sizes)
+            segments = _segments(header)
     except InputProblem:
         raise
     except Exception as problem:  # pynrrd has many kinds of exceptions for a broken file
@@ -68,7 +69,7 @@ def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
     layers = np.moveaxis(data, spatial, (-3, -2, -1)).reshape(
         -1, *[sizes[axis] for axis in spatial]
     )
-    array, names, problems = _flattened(path, layers, _segments(header))
+    array, names, problems = _flattened(path, layers, segments)
     try:
         return Volume(array, affine, name=path.name), names, problems
     except ValueError as problem:

@@ -78,10 +78,11 @@ class LabelSystem:
         """The structures of the labels that are present and have a name."""
         labels = sorted(present)
         found = {label: self.labels[label] for label in labels if label in self.labels}
-        column = Column.of({v for v in map(_level, found.values()) if v is not None})
-        for label in labels:
-            kind = self._vertebra(label)
-            if kind is not None and label not in found:
+        under = {label: self._vertebra(label) for label in labels if label not in found}
+        seen = {v for v in map(_level, found.values()) if v is not None}
+        column = Column.of(seen | {kind[1] for kind in under.values() if kind is not None})
+        for label, kind in under.items():
+            if kind is not None:
                 below = column.below(kind[1])
                 found[label] = f"{kind[0]}_{kind[1]}-{below}" if below else kind[0]
         return found

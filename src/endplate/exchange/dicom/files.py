@@ -87,7 +87,7 @@ class Header:
     def value(self, keyword: str) -> Any:
         """An element's value, as raw bytes where the file holds a short one; None if absent."""
         tag = TAG.get(keyword)
-        element = None if tag is None else self.data.get_item(tag)
+        element = None if tag is None else self.data.get_item(tag, keep_deferred=True)
         return None if element is None else element.value
 
     def converted(self, keyword: str) -> Any:
@@ -107,7 +107,7 @@ class Header:
 
     def integer(self, keyword: str) -> int | None:
         """An unsigned 16-bit element's value, such as Rows."""
-        element = self.data.get_item(TAG[keyword])
+        element = self.data.get_item(TAG[keyword], keep_deferred=True)
         value = None if element is None else element.value
         if isinstance(value, bytes):
             little = getattr(element, "is_little_endian", True)

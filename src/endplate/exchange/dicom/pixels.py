@@ -110,7 +110,7 @@ def _is_whole(frame: Frame) -> bool:
     return (
         frame.slope in (None, 1.0)
         and float(frame.intercept or 0.0).is_integer()
-        and not frame.header.data.get_item("ModalityLUTSequence")
+        and not has_table(frame.header)
     )
 
 
@@ -162,8 +162,8 @@ def _modality(plane: npt.NDArray[Any], frame: Frame, how: _Format, out: Voxels) 
     if how.stored < how.allocated:
         _clear_unused_bits(plane, how)
     slope, intercept = frame.slope or 1.0, frame.intercept or 0.0
-    if frame.header.data.get_item("ModalityLUTSequence"):
-        out[...] = apply_modality_lut(plane, frame.header.data)
+    if has_table(frame.header):
+        out[...] = _looked_up(plane, frame.header)
     elif out.dtype == np.float32:
         np.multiply(plane, slope, out=out, casting="unsafe")
         out += np.float32(intercept)
@@ -175,6 +175,20 @@ def _modality(plane: npt.NDArray[Any], frame: Frame, how: _Format, out: Voxels) 
             np.add(plane.view(np.uint16), np.uint16(shift % 2**16), out=out.view(np.uint16))
         else:
             np.add(plane, shift, out=out, casting="unsafe", dtype=np.int64)
+
+
+def has_table(header: Header) -> bool:
+    """Whether a Modality LUT Sequence takes the place of slope and intercept."""
+    return header.value("ModalityLUTSequence") is not None
+
+
+def _looked_up(plane: npt.NDArray[Any], header: Header) -> npt.NDArray[Any]:
+    try:
+        return apply_modality_lut(plane, header.data)
+    except Exception:  # a table that is none
+        raise Unreadable(
+            "dicom.broken_lookup_table", "Its table of values (Modality LUT) is broken."
+        ) from None
 
 
 def _fits_int16(plane: npt.NDArray[Any], shift: int) -> bool:

@@ -4,11 +4,12 @@ Listing reads headers only; pixels are decoded when `Series.volume` is asked. Wh
 a series is found while listing, and has a stable id:
 
 =============================== ==============================================================
-not read at all                 ``dicom.empty_file`` ``dicom.not_dicom`` ``dicom.unreadable``
+not read at all                 ``dicom.no_such_file`` ``dicom.cannot_open`` ``dicom.empty_file``
+                                ``dicom.not_dicom`` ``dicom.unreadable``
                                 ``dicom.deflated`` ``dicom.no_pixels`` ``dicom.too_large``
                                 ``dicom.pixel_format`` ``dicom.frames_without_place``
-set aside on purpose            ``dicom.not_an_image`` ``dicom.localizer`` ``dicom.colour``
-                                ``dicom.other_modality``
+set aside on purpose            ``dicom.not_an_image`` ``dicom.localizer`` ``dicom.projection``
+                                ``dicom.colour`` ``dicom.other_modality``
 one series, several volumes     ``dicom.mixed_orientation`` ``dicom.mixed_matrix``
 (each is read as its own)       ``dicom.mixed_frame_of_reference`` ``dicom.several_phases``
 slices left out                 ``dicom.duplicate_slice`` (equal copies),
@@ -17,10 +18,12 @@ the series cannot be used       ``dicom.missing_slice`` ``dicom.irregular_spacin
                                 ``dicom.contradicting_slices`` (one place, different pixels)
                                 ``dicom.single_slice`` ``dicom.two_persons``
                                 ``dicom.no_decoder`` ``dicom.not_hounsfield``
+                                ``dicom.no_volume`` (no slice is left)
                                 ``dicom.monochrome1`` (MR: the zero of its signal is unknown)
 used, and said                  ``dicom.gantry_tilt`` ``dicom.no_series_uid``
                                 ``dicom.mixed_acquisition`` ``dicom.contrast_perhaps``
                                 ``dicom.localizer_perhaps`` ``dicom.field_strength_unit``
+                                ``dicom.unit_unstated``
 =============================== ==============================================================
 
 A slice that is left out in the middle leaves a gap, and the series cannot be used; at an end the
@@ -46,7 +49,7 @@ from endplate.exchange.dicom.acquisition import acquisition, iso_day
 from endplate.exchange.dicom.files import Header, Unreadable, dicom_files, header
 from endplate.exchange.dicom.frames import Frame, frames
 from endplate.exchange.dicom.parts import Faults, doubles, parts, positions, usable
-from endplate.exchange.dicom.pixels import form, is_decodable, voxels
+from endplate.exchange.dicom.pixels import form, has_table, is_decodable, voxels
 from endplate.exchange.intake import Intake, Understood
 from endplate.facts import InputProblem, Problem
 from endplate.images.volume import Acquisition, Volume
@@ -193,6 +196,9 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
     intake = Intake()
     groups: dict[tuple[Any, ...], list[Frame]] = {}
     segmentations = []
+    for path in paths:
+        if not path.exists():
+            intake.problem("dicom.no_such_file", "There is no such file or folder.", path.name)
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings print values
         for path, name in dicom_files(paths):
@@ -241,6 +247,10 @@ def _set_aside(file: Header, intake: Intake) -> bool:
     types = {word.strip().upper() for word in file.text("ImageType").split("\\")}
     if types & {"LOCALIZER", "SCOUT"}:
         intake.ignore("dicom.localizer", "A localizer is no basis for measuring.", source)
+        return True
+    if types & {"MIP", "MINIP"}:
+        says = "A maximum or minimum projection holds no measured values."
+        intake.ignore("dicom.projection", says, source)
         return True
     samples, colours = file.integer("SamplesPerPixel"), file.text("PhotometricInterpretation")
     if samples not in (None, 1) or colours not in _GREY:
@@ -295,7 +305,7 @@ def _series(planes: list[Frame], part: str, known: list[Problem], is_placed: boo
         affine=None if faults.unusable else grid.affine,
         tilt=grid.tilt,
         padding=_padding(first),
-        identity=_identity(first),
+        identity=_identity(first.header),
         problems=tuple(faults.problems),
         unusable=faults.unusable,
         planes=tuple(planes[i] for i in grid.order),
@@ -335,7 +345,7 @@ def _check_values(planes: list[Frame], faults: Faults) -> None:
         return
     types = {p.text("RescaleType").upper() for p in planes}
     rescaled = all(p.slope is not None and p.intercept is not None for p in planes)
-    if not types <= {"", "HU", "US"} or not (rescaled or _has_table(planes)):
+    if not types <= {"", "HU", "US"} or not (rescaled or all(has_table(p.header) for p in planes)):
         faults.refuse(
             "dicom.not_hounsfield",
             "Its values are not Hounsfield units as far as the header tells.",
@@ -346,10 +356,6 @@ def _check_values(planes: list[Frame], faults: Faults) -> None:
             "dicom.unit_unstated",
             "The header does not state the unit of its values; they are taken as Hounsfield units.",
         )
-
-
-def _has_table(planes: list[Frame]) -> bool:
-    return all(p.header.data.get_item("ModalityLUTSequence") is not None for p in planes)
 
 
 def _grid(planes: list[Frame], faults: Faults) -> stack.Grid | None:
@@ -388,6 +394,14 @@ def _grid(planes: list[Frame], faults: Faults) -> stack.Grid | None:
     return grid
 
 
+def identity(path: Path) -> Identity:
+    """Whose a DICOM file of any kind is, such as a segmentation; empty if it cannot be read."""
+    try:
+        return _identity(header(path))
+    except Unreadable:
+        return Identity()
+
+
 def _padding(plane: Frame) -> float | None:
     value = plane.header.converted("PixelPaddingValue")
     if not isinstance(value, int):
@@ -395,12 +409,12 @@ def _padding(plane: Frame) -> float | None:
     return value * (plane.slope or 1.0) + (plane.intercept or 0.0)
 
 
-def _identity(plane: Frame) -> Identity:
+def _identity(file: Header) -> Identity:
     return Identity(
-        plane.text("PatientID"),
-        plane.text("IssuerOfPatientID"),
-        plane.text("PatientBirthDate"),
-        plane.text("PatientSex"),
+        file.text("PatientID"),
+        file.text("IssuerOfPatientID"),
+        file.text("PatientBirthDate"),
+        file.text("PatientSex"),
     )
 
 
