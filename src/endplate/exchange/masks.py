@@ -25,6 +25,7 @@ from endplate.images.labels import LabelSystem, recognise, structure_named
 from endplate.images.volume import Mask, Volume
 
 Problems = tuple[Problem, ...]
+Boxes = dict[int, tuple[slice, slice, slice]]
 
 # Grids whose directions differ by less than this part of a voxel over their whole length are one.
 _OFF_AXIS = 0.05
@@ -33,6 +34,8 @@ _LEAST_INSIDE = 0.5
 _ALL_INSIDE = 0.99
 # A vertebra with fewer voxels says nothing about its fit.
 _FEW_VOXELS = 50
+# The check for bone needs no finer voxels than this.
+_FINE_ENOUGH_MM = 1.5
 # No MR signal is this low; an image of unknown kind that is holds Hounsfield units of air.
 _AIR = -500
 
@@ -193,7 +196,7 @@ def on_grid(mask: Mask, image: Volume) -> tuple[Mask, Problems]:
     if len(frames) > 1:
         raise _not_of(mask, image, "they have different DICOM frames of reference")
     problems: list[Problem] = []
-    share = _share_inside(mask, image)
+    share = 1.0 if there.same_grid(image) else _share_inside(mask, image)
     if share < _LEAST_INSIDE:
         raise _not_of(mask, image, f"{share:.0%} of the labelled voxels lie inside the image")
     if share < _ALL_INSIDE:
@@ -203,10 +206,10 @@ def on_grid(mask: Mask, image: Volume) -> tuple[Mask, Problems]:
     volume = replace(
         image, array=array, acquisition=there.acquisition, name=there.name, problems=there.problems
     )
-    left = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist())
+    left = label_systems.boxes(array)
     structures = {label: s for label, s in mask.structures.items() if label in left}
     placed = replace(mask, volume=volume, structures=MappingProxyType(structures))
-    _check_bone(placed, image, problems)
+    _check_bone(placed, image, left, problems)
     return placed, tuple(problems)
 
 
@@ -219,26 +222,31 @@ def _not_of(mask: Mask, image: Volume, why: str) -> InputProblem:
 
 def _share_inside(mask: Mask, image: Volume) -> float:
     """The share of the named structures' voxels whose centres lie inside the image."""
-    index = np.argwhere(np.isin(mask.volume.array, list(mask.structures)))
-    if not len(index):
-        return 0.0
-    at = image.to_index(mask.volume.to_world(index))
-    inside = (at > -0.5).all(axis=1) & (at < np.array(image.array.shape) - 0.5).all(axis=1)
-    return float(inside.mean())
+    labels = mask.volume.array
+    inside = total = 0
+    for label, box in label_systems.boxes(labels).items():
+        if label not in mask.structures:
+            continue
+        index = np.argwhere(labels[box] == label) + [part.start for part in box]
+        at = image.to_index(mask.volume.to_world(index))
+        within = (at > -0.5).all(axis=1) & (at < np.array(image.array.shape) - 0.5).all(axis=1)
+        inside += int(within.sum())
+        total += len(index)
+    return inside / total if total else 0.0
 
 
 def _nearest(there: Volume, image: Volume) -> npt.NDArray[Any]:
     """Labels of the image's voxel centres; 0 outside the mask's grid."""
     lead = np.linalg.inv(there.affine) @ image.affine
     turn, shift = lead[:3, :3], lead[:3, 3]
+    out = np.zeros(image.array.shape, there.array.dtype, order="F")
+    grid = _reach(there, image)
     from_axis = np.abs(turn).argmax(axis=1)
     aside = np.abs(turn) * (np.array(image.array.shape) - 1)
     aside[range(3), from_axis] = 0
     if sorted(from_axis) == [0, 1, 2] and aside.max() < _OFF_AXIS:
-        return _along_axes(there.array, image.array.shape, turn, shift, from_axis)
-    out = np.zeros(image.array.shape, there.array.dtype)
-    box = _box(there, image)
-    grid = [np.arange(part.start, part.stop) for part in box]
+        _along_axes(out, there.array, grid, turn, shift)
+        return out
     for k in grid[2]:  # one plane at a time: the memory stays that of a plane
         i, j = np.meshgrid(grid[0], grid[1], indexing="ij")
         at = np.rint(np.stack([i, j, np.full_like(i, k)], axis=-1) @ turn.T + shift).astype(int)
@@ -248,46 +256,44 @@ def _nearest(there: Volume, image: Volume) -> npt.NDArray[Any]:
 
 
 def _along_axes(
+    out: npt.NDArray[Any],
     labels: npt.NDArray[Any],
-    shape: tuple[int, ...],
+    grid: list[npt.NDArray[np.int64]],
     turn: npt.NDArray[np.float64],
     shift: npt.NDArray[np.float64],
-    from_axis: npt.NDArray[np.intp],
-) -> npt.NDArray[Any]:
+) -> None:
     """Nearest labels where each mask axis runs along one image axis: three index lists do it."""
-    out = np.zeros(shape, labels.dtype)
-    pick, place = [], [np.empty(0, int)] * 3
+    from_axis = np.abs(turn).argmax(axis=1)
+    pick, place = [], list(grid)
     for axis, source in enumerate(from_axis):
-        n = np.arange(shape[source])
-        at = np.rint(turn[axis, source] * n + shift[axis]).astype(int)
+        at = np.rint(turn[axis, source] * grid[source] + shift[axis]).astype(int)
         inside = (at >= 0) & (at < labels.shape[axis])
         pick.append(at[inside])
-        place[source] = n[inside]
+        place[source] = grid[source][inside]
     out[np.ix_(*place)] = labels[np.ix_(*pick)].transpose(np.argsort(from_axis))
-    return out
 
 
-def _box(there: Volume, image: Volume) -> list[slice]:
-    """The part of the image that the mask's labelled box reaches into."""
-    objects = ndimage.find_objects((there.array > 0).astype(np.uint8))
-    ends = np.array([(part.start - 1, part.stop) for part in objects[0]], dtype=float)
-    corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T
+def _reach(there: Volume, image: Volume) -> list[npt.NDArray[np.int64]]:
+    """Indices along each image axis that the labelled part of the mask can reach."""
+    all_boxes = list(label_systems.boxes(there.array).values())
+    low = [min(box[axis].start for box in all_boxes) - 1 for axis in range(3)]
+    high = [max(box[axis].stop for box in all_boxes) for axis in range(3)]
+    corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
     at = image.to_index(there.to_world(corners))
-    low = np.clip(np.floor(at.min(axis=0)), 0, image.array.shape).astype(int)
-    high = np.clip(np.ceil(at.max(axis=0)) + 1, 0, image.array.shape).astype(int)
-    return [slice(a, b) for a, b in zip(low, high, strict=True)]
+    first = np.clip(np.floor(at.min(axis=0)), 0, image.array.shape).astype(int)
+    last = np.clip(np.ceil(at.max(axis=0)) + 1, 0, image.array.shape).astype(int)
+    return [np.arange(a, b) for a, b in zip(first, last, strict=True)]
 
 
-def _check_bone(mask: Mask, image: Volume, problems: list[Problem]) -> None:
+def _check_bone(mask: Mask, image: Volume, boxes: Boxes, problems: list[Problem]) -> None:
     """On a CT, refuse vertebrae that do not lie on bone; an MR has no such check."""
     modality = image.acquisition.modality
     if modality != "CT" and (modality or float(image.array.min()) > _AIR):
         return
     kind = "share" if mask.parts == "body" else "more_than_around"
     limits = label_systems.on_bone()
-    boxes = ndimage.find_objects(mask.volume.array)
     found = [
-        _brightness(mask, image, label, boxes[label - 1], kind)
+        _brightness(mask, image, label, boxes[label], kind)
         for label, structure in mask.structures.items()
         if label_systems.is_vertebra(structure)
     ]
@@ -307,10 +313,11 @@ def _brightness(
 ) -> float | None:
     """The share of a vertebra's voxels as bright as bone, or by how much it exceeds the rim's."""
     limits = label_systems.on_bone()
-    spacing = image.spacing
-    margin = np.ceil(limits["around_mm"] / spacing).astype(int) + 1
+    every = np.maximum(_FINE_ENOUGH_MM // image.spacing, 1).astype(int)
+    margin = np.ceil(limits["around_mm"] / image.spacing).astype(int) + 1
     around = tuple(
-        slice(max(part.start - m, 0), part.stop + m) for part, m in zip(box, margin, strict=True)
+        slice(max(part.start - more, 0), part.stop + more, step)
+        for part, more, step in zip(box, margin, every, strict=True)
     )
     labels, bright = mask.volume.array[around], image.array[around] > limits["bone"]
     inside = labels == label
@@ -319,6 +326,6 @@ def _brightness(
     share = float(bright[inside].mean())
     if kind == "share":
         return share
-    distance = ndimage.distance_transform_edt(~inside, sampling=spacing)
+    distance = ndimage.distance_transform_edt(~inside, sampling=image.spacing * every)
     rim = (distance > 0) & (distance <= limits["around_mm"]) & (labels == 0)
     return share - float(bright[rim].mean()) if rim.any() else None

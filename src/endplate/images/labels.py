@@ -282,6 +282,15 @@ def _level(structure: str) -> Level | None:
 # ---------------------------------------------------------------- what lies where
 
 
+def boxes(labels: Labels) -> dict[int, tuple[slice, slice, slice]]:
+    """The smallest box around each label that is there."""
+    turned = labels.flags.f_contiguous  # scanned in the order in which it lies in memory
+    found = ndimage.find_objects(labels.T if turned else labels)
+    return {
+        label: box[::-1] if turned else box for label, box in enumerate(found, 1) if box is not None
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class _Blob:
     """One label: its voxels' centre (LPS mm), volume (mL), box, and whether the edge cuts it."""
@@ -302,9 +311,7 @@ def _blobs(volume: Volume) -> dict[int, _Blob]:
             f"negative ones. Check that it is a mask and no image."
         )
     found: dict[int, _Blob] = {}
-    for label, box in enumerate(ndimage.find_objects(labels), 1):
-        if box is None:
-            continue
+    for label, box in boxes(labels).items():
         inside = labels[box] == label
         count = inside.sum()
         along = [inside.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
