@@ -605,3 +605,86 @@ def test_a_real_ct_is_two_millimetres_apart_whatever_its_thickness(shared_data):
 def test_a_real_ct_of_three_slices(shared_data):
     folder = shared_data / "imaging" / "dcmqi" / "segmentations" / "ct-3slice"
     assert only(folder).shape == (512, 512, 3)
+
+
+# ---------------------------------------------------------------- further named faults
+
+
+def test_a_series_without_a_uid_is_taken_by_folder(tmp_path):
+    saved(slices(SeriesInstanceUID=""), tmp_path / "a")
+    saved(slices(hounsfield() + 1, SeriesInstanceUID=""), tmp_path / "b")
+    found = find_series(tmp_path)
+    assert [one.shape[2] for one in found.series] == [5, 5]
+    assert set(ids(found)) == {"dicom.no_series_uid"}
+
+
+def test_a_series_of_which_nothing_is_left(tmp_path):
+    saved(slices(ImagePositionPatient=None), tmp_path)
+    found = find_series(tmp_path)
+    assert ids(found) == ["dicom.no_position", "dicom.no_volume"] and found.series[0].unusable
+
+
+def test_an_unstated_unit_is_taken_as_hounsfield_and_said(tmp_path):
+    saved(slices(RescaleType="US"), tmp_path)
+    assert ids(find_series(tmp_path)) == ["dicom.unit_unstated"]
+    assert only(tmp_path).unusable == ""
+
+
+def test_a_description_as_localizer_is_said(tmp_path):
+    saved(slices(SeriesDescription="3-plane loc survey"), tmp_path)
+    assert ids(find_series(tmp_path)) == ["dicom.localizer_perhaps"]
+
+
+def test_another_modality_in_a_ct_object_is_set_aside(tmp_path):
+    saved(slices(Modality="PT"), tmp_path)
+    assert ignored(find_series(tmp_path)) == ["dicom.other_modality"]
+
+
+@pytest.mark.parametrize("elements", [{"BitsAllocated": 12}, {"HighBit": 20}, {"BitsStored": 17}])
+def test_an_unusual_form_of_pixels_is_refused(tmp_path, elements):
+    saved(slices(**elements), tmp_path)
+    assert set(ids(find_series(tmp_path))) == {"dicom.pixel_format"}
+
+
+def test_frames_without_a_place_are_refused(tmp_path):
+    plain = slices()[0]
+    plain.NumberOfFrames = 2
+    fewer = enhanced(hounsfield(), series="e")
+    fewer.NumberOfFrames = 4
+    saved([plain, fewer], tmp_path)
+    assert ids(find_series(tmp_path)) == ["dicom.frames_without_place"] * 2
+
+
+def test_a_broken_lookup_table_is_told(tmp_path):
+    table = Dataset()
+    table.LUTDescriptor = [4, 0, 16]
+    table.LUTData = b"\0\0"
+    table["LUTData"].VR = "OW"
+    saved(slices(ModalityLUTSequence=Sequence([table])), tmp_path)
+    with pytest.raises(InputProblem, match="Modality LUT"):
+        only(tmp_path).volume()
+
+
+def test_a_slice_that_cannot_be_decoded_is_told(tmp_path):
+    for path in saved(slices(hounsfield(rows=32, columns=32)), tmp_path, syntax=JPEG2000Lossless):
+        text = bytearray(path.read_bytes())
+        at = text.index(b"\xff\x4f\xff\x51")
+        text[at + 60 : at + 160] = bytes(100)
+        path.write_bytes(text)
+    with pytest.raises(InputProblem, match="could not be decoded"):
+        only(tmp_path).volume()
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    path = saved(slices(), tmp_path)[4]
+    whole = Path.open
+
+    def refuse(self, *arguments, **options):
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert ids(find_series(tmp_path)) == ["dicom.cannot_open"]

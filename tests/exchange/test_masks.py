@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from endplate.exchange.masks import on_grid, read_image, read_mask, read_masks
 from endplate.facts import InputProblem
-from endplate.images.labels import recognise
 from endplate.images.volume import Acquisition, Mask, Volume
 from label_maps import ct_of, nifti, spine
 
@@ -159,6 +158,8 @@ def test_one_file_per_structure(tmp_path):
     mask, problems = read_masks(tmp_path.iterdir())
     assert sorted(mask.structures.values()) == ["L3", "L4", "L5"] and problems == ()
     assert np.array_equal(mask.volume.array > 0, volume.array > 0)
+    (tmp_path / "notes.txt").write_text("not a mask")
+    assert np.array_equal(read_mask(tmp_path)[0].volume.array, mask.volume.array)
     single, _ = read_mask(tmp_path / "vertebrae_L4.nii.gz")
     assert dict(single.structures) == {1: "L4"}
 
@@ -269,6 +270,15 @@ def test_a_mask_of_another_scan_with_the_same_grid_is_refused_on_ct(parts, whole
         on_grid(Mask(volume, NAMES, parts), image)
 
 
+def test_a_mask_that_lies_on_bone_only_in_part_is_doubted():
+    volume = spine([1, 2, 3], whole=True)
+    image = ct_of(volume, marrow=40, cortex=40)
+    bright = np.random.default_rng(0).random(volume.array.shape) < 0.18
+    image.array[bright & (volume.array > 0)] = 300
+    placed, problems = on_grid(Mask(volume, NAMES), image)
+    assert [p.problem for p in problems] == ["mask.doubtful_fit"] and placed.structures
+
+
 def test_a_soft_bone_is_still_bone():
     """Marrow of 20 HU with a thin cortex, as in severe osteoporosis."""
     for parts, whole in (("whole", True), ("body", False)):
@@ -336,4 +346,3 @@ def test_real_slicer_segmentations_are_read(shared_data):
     folder = shared_data / "imaging" / "dcmqi" / "segmentations"
     volume, _ = read_image(folder / "spine_seg.nrrd")
     assert volume.affine[:3, 3] == pytest.approx((-235.2, -226.8, -128.69))
-    assert recognise is not None

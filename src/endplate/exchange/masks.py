@@ -52,10 +52,12 @@ def read_image(path: Path) -> tuple[Volume, Problems]:
 
 
 def read_mask(path: Path, labels: str = "auto") -> tuple[Mask, Problems]:
-    """The mask in a NIfTI, NRRD or DICOM segmentation file.
+    """The mask in a NIfTI, NRRD or DICOM segmentation file, or in a folder of single structures.
 
     Parameters
     ----------
+    path
+        A file, or a folder with one NIfTI or NRRD file for each structure (see `read_masks`).
     labels
         ``auto``, a label system's name, or the path of a TOML file of one's own.
 
@@ -70,6 +72,9 @@ def read_mask(path: Path, labels: str = "auto") -> tuple[Mask, Problems]:
     InputProblem
         If it cannot be read, is empty, or it is uncertain which label is which vertebra.
     """
+    if path.is_dir():
+        suffixes = (*nifti.SUFFIXES, *nrrd.SUFFIXES)
+        return read_masks(p for p in path.iterdir() if p.name.lower().endswith(suffixes))
     if is_segmentation(path):
         from endplate.exchange.dicom.segmentation import read  # noqa: PLC0415 - only for these
     else:
