@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from endplate import evidence, levels
+from endplate.images import gates
 from endplate.images.volume import Acquisition, Mask, Volume
 from endplate.levels import USUAL, Column, Level
 from endplate.posture import Posture
@@ -241,9 +242,11 @@ class TrueVertebra:
     anterior, middle, posterior
         Heights in mm at the positions and over the windows of the measurement.
     wedge, biconcavity, crush
-        Losses in percent, by the definitions of the measurement; `crush` is None at a lone one.
+        Losses in percent, by the definitions of the measurement; `crush` is None where it has
+        no neighbour to be measured against.
     grade
-        Genant grade of the worst of them: ``none``, ``mild``, ``moderate``, ``severe``.
+        Genant grade of the worst of them: ``none``, ``mild``, ``moderate``, ``severe``; None
+        where Genant does not grade.
     hounsfield, marrow
         The trabecular interior on CT and T1 MR.
     width, depth
@@ -263,7 +266,7 @@ class TrueVertebra:
     wedge: float
     biconcavity: float
     crush: float | None
-    grade: str
+    grade: str | None
     hounsfield: float
     marrow: float
     width: float
@@ -491,15 +494,17 @@ class _Anatomy:
             bodies[name] = replace(body, **self.spine.bodies.get(name, {}))
         whole = {n: _Shape(b).heights()[2] for n, b in bodies.items()}
         for name, fracture in self.spine.fractures.items():
-            near = [whole[n] for n in self._beside(name) if n not in self.spine.fractures]
+            near = [whole[n] for n in self._beside(name)]
             bodies[name] = _fractured(
                 bodies[name], fracture, float(np.mean(near)) if near else None
             )
         return bodies
 
     def _beside(self, name: str) -> list[str]:
+        """The neighbours that a crush is measured against: unfractured, and of those graded."""
         at = self.names.index(name)
-        return [self.names[i] for i in (at - 1, at + 1) if 0 <= i < len(self.names)]
+        beside = [self.names[i] for i in (at - 1, at + 1) if 0 <= i < len(self.names)]
+        return [n for n in beside if n in gates.GRADED and n not in self.spine.fractures]
 
     def _poses(self) -> dict[str, tuple[Vector, Vector]]:
         """Centre and axes of each body, stacked up from the sacral endplate at the origin."""
@@ -778,10 +783,9 @@ class _Anatomy:
     def truth(self, csf: float) -> Truth:
         """The truth of every vertebra, the pelvis and the metal."""
         heights = {n: s.heights() for n, s in self.shapes.items()}
-        sound = {n for n in self.names if n not in self.spine.fractures}
         found = {}
         for name in self.names:
-            near = [heights[n][2] for n in self._beside(name) if n in sound]
+            near = [heights[n][2] for n in self._beside(name)]
             found[name] = self._true_vertebra(name, heights[name], near)
         return Truth(vertebrae=found, pelvis=self.pelvis, metal=tuple(self.metal), csf=csf)
 
@@ -792,7 +796,8 @@ class _Anatomy:
         body = self.bodies[name]
         anterior, middle, posterior = heights
         wedge, biconcavity = (100 * (1 - h / posterior) for h in (anterior, middle))
-        crush = 100 * (1 - posterior / float(np.mean(near))) if near else None
+        graded = near and name in gates.GRADED
+        crush = 100 * (1 - posterior / float(np.mean(near))) if graded else None
         tilt = np.radians(body.wedge / 2)
         return TrueVertebra(
             level=name,
@@ -810,7 +815,7 @@ class _Anatomy:
             wedge=wedge,
             biconcavity=biconcavity,
             crush=crush,
-            grade=grade(x for x in (wedge, biconcavity, crush) if x is not None),
+            grade=self._grade(name, wedge, biconcavity, crush),
             hounsfield=body.hounsfield,
             marrow=body.marrow,
             width=body.width * (1 - body.waist),
@@ -818,15 +823,11 @@ class _Anatomy:
             canal=centre + axes @ [0, self._canal(name)[0], 0],
         )
 
-
-def grade(losses: Iterable[float]) -> str:
-    """The Genant grade of the largest of some losses of height, in percent."""
-    worst = max(losses)
-    rows = evidence.shipped()
-    for name in ("severe", "moderate", "mild"):
-        if rows.row(f"measurement.genant.{name}").met(worst):
-            return name
-    return "none"
+    def _grade(self, name: str, *losses: float | None) -> str | None:
+        if name not in gates.GRADED:
+            return None
+        worst = max(x for x in losses if x is not None)
+        return gates.genant_grade(worst, evidence.shipped())[0]
 
 
 # -- simple solids ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ back, w to the head, in mm; it is right-handed, as LPS is (left = cranial x ante
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,13 +90,28 @@ class Block:
 
     def __init__(self, volume: Volume, label: int, box: Box) -> None:
         self.volume = volume
+        self.label = label
         self.box = box
-        self.inside: Bools = np.pad(volume.array[box] == label, 1)
         self.start = np.array([s.start for s in box]) - 1
         self.touches = any(
             s.start == 0 or s.stop == n for s, n in zip(box, volume.array.shape, strict=True)
         )
-        self.count = int(np.count_nonzero(self.inside))
+
+    @cached_property
+    def inside(self) -> Bools:
+        """Cut out on first need: a mask may hold a hundred structures that nobody asks for."""
+        return np.pad(self.volume.array[self.box] == self.label, 1)
+
+    @cached_property
+    def count(self) -> int:
+        """How many voxels have the label."""
+        return int(np.count_nonzero(self.inside))
+
+    @cached_property
+    def fragments(self) -> float:
+        """Which part of the label lies apart from its largest piece."""
+        parts, _ = ndimage.label(self.inside, structure=np.ones((3, 3, 3)))
+        return 1 - float(np.bincount(parts[self.inside])[1:].max()) / max(self.count, 1)
 
     def to_world(self, index: npt.ArrayLike) -> Points:
         """LPS mm of index coordinates of the block."""

@@ -70,13 +70,25 @@ class Interior:
         self.sizes = _Sizes.of(evidence)
         self.margin = self.sizes.margin + half_diagonal(image)
         index, local = _voxels_around(vertebra, image)
-        clear = vertebra.depth_at(local) >= self.margin
+        clear = vertebra.inside.at(local) >= self.margin
         self.index, self.local = index[clear], local[clear]
         values = image.array[tuple(self.index.T)].astype(np.float64)
         finite = np.isfinite(values)
         self.lost = int(np.count_nonzero(~finite))
         self.index, self.local, self.values = self.index[finite], self.local[finite], values[finite]
         self.inflation = self._inflation()
+
+    @property
+    def focus(self) -> float:
+        """Which part of the voxels is far denser or less dense than the rest.
+
+        Trabecular bone has none; a bone island, a cyst, a haemangioma or cement has.
+        """
+        if not len(self.values):
+            return 0.0
+        away = np.abs(self.values - np.median(self.values))
+        spread = 1.4826 * float(np.median(away))  # the standard deviation of a normal spread
+        return float(np.mean(away > self.sizes.focus_distance * spread)) if spread > 0 else 0.0
 
     def _inflation(self) -> float:
         """How much larger the variance of a mean is than with uncorrelated noise; at least 1."""
@@ -145,7 +157,7 @@ class Interior:
         self._enough([everything])
         moved = []
         for shift in _shifts(self._step()):
-            depth = self.vertebra.depth_at(self.local + shift)
+            depth = self.vertebra.inside.at(self.local + shift)
             moved.append(depth >= self.margin)
         placed = self._scatter([everything], [[m] for m in moved if m.any()])
         error = float(np.sqrt(self._sampling(everything) ** 2 + placed))
@@ -225,12 +237,13 @@ class _Sizes:
     shift: float
     tilt: float
     least_voxels: float
+    focus_distance: float
 
     @classmethod
     def of(cls, evidence: Evidence) -> _Sizes:
         names = (
             "location", "plane_thickness", "ellipse_width", "ellipse_depth", "ellipse_centre",
-            "margin", "placement_shift", "placement_tilt", "least_voxels",
+            "margin", "placement_shift", "placement_tilt", "least_voxels", "focus_distance",
         )  # fmt: skip
         return cls(*(evidence.row(f"measurement.hounsfield.{n}").number for n in names))
 
@@ -335,17 +348,21 @@ def axial_axis(volume: Volume) -> int:
 
 def _voxels_around(vertebra: Vertebra, image: Volume) -> tuple[Points, Points]:
     """Indices and local coordinates of all voxels in the box around a body."""
-    low, step = vertebra.grid
-    high = low + step * (np.array(vertebra.depth_map.shape) - 1)
+    low, high = vertebra.inside.low, vertebra.inside.high
     corners = np.array(list(product(*zip(low, high, strict=True))))
     index = image.to_index(vertebra.frame.to_world(corners))
     first = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(index.max(axis=0)).astype(int), np.array(image.array.shape) - 1)
     spans = [np.arange(a, b + 1) for a, b in zip(first, last, strict=True)]
-    grid = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
     turn = vertebra.frame.axes.T @ image.affine[:3, :3]
     start = vertebra.frame.to_local(image.affine[:3, 3])
-    return grid, grid @ turn.T + start
+    inside = np.ones([len(s) for s in spans], bool)
+    for n in range(3):  # plane by plane: most of a tilted box lies outside
+        steps = [turn[n, m] * spans[m] for m in range(3)]
+        along = (steps[0] + start[n])[:, None, None] + steps[1][:, None] + steps[2]
+        inside &= (along >= low[n]) & (along <= high[n])
+    found = np.argwhere(inside) + first
+    return found, found @ turn.T + start
 
 
 def totalsegmentator(

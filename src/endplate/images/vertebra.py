@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -33,19 +34,26 @@ METHOD = "endplate.vertebra_from_mask/1"
 _REACH_LOW = np.array([-42.0, -32.0, -32.0])
 _REACH_HIGH = np.array([42.0, 58.0, 32.0])
 _REACH_BODY = np.array([42.0, 34.0, 32.0])
-_SEARCH_STEP = 2.0
-_SEARCH_ROUNDS = 4
-_SETTLED_COSINE = float(np.cos(np.radians(0.5)))
+_SEARCH_STEP = 2.5
+_SEARCH_ROUNDS, _FINE_ROUNDS = 4, 3
+# A frame has settled when a further round would turn it by less than this, first on the coarse
+# grid and then on the fine one.
+_SETTLED = tuple(float(np.cos(np.radians(degrees))) for degrees in (3.0, 0.5))
+_FINE_STEPS = (0.75, 1.5)  # mm: the fine grid follows the voxels between these
 # The canal is looked for in the projection of a slab of this half height (mm); a hole must have
 # this area (mm²) to be a canal and not a gap in the mask.
 _CANAL_SLAB = 13.0
 _CANAL_AREA = 40.0
 # What interpolating a mask of whole voxels leaves unknown of a surface, in voxels: seen where
-# the errors of many crossings cancel (bench/measure_ct.py prints how often the interval holds).
+# the errors of many crossings cancel.
 _INTERPOLATION = 0.03
+# So near to its middle (mm) a body has no other structures.
+_CENTRAL = 8.0
 # A body is nowhere as thick from front to back as this (mm): where the midline goes on further,
 # the mask has no gap between body and arch.
 _THICKEST = 45.0
+# The posterior wall is looked for in a strip of this half width (mm), narrower than any canal.
+_MIDLINE = 5.0
 # "At mid-height" is within this of the middle along w (mm).
 _MID_HEIGHT = 3.0
 # Two endplates that enclose a larger angle than this are no endplates.
@@ -96,8 +104,8 @@ class Vertebra:
         ``anterior``, ``middle``, ``posterior`` in mm.
     walls
         Ends of the height lines for drawing: name → two LPS points.
-    depth_map
-        Distance from inside the body to its surface, mm, on the grid of `grid`.
+    inside
+        How deep inside the body a point lies.
     canal
         The middle of the spinal canal behind the body, LPS mm, where one was found.
     doubts
@@ -116,8 +124,7 @@ class Vertebra:
     wall: tuple[float, float]
     heights: Mapping[str, Estimate]
     lines: Mapping[str, Points]
-    depth_map: Floats
-    grid: tuple[Points, float]
+    inside: Inside
     canal: Points | None
     doubts: tuple[str, ...]
     block: Block
@@ -138,11 +145,40 @@ class Vertebra:
         top, bottom = (self.frame.to_local(p.centre)[2] for p in (self.superior, self.inferior))
         return float(top - bottom)
 
-    def depth_at(self, local: Floats) -> Floats:
-        """How deep points of the frame lie inside the body, mm; 0 outside. Shape (..., 3)."""
-        low, step = self.grid
-        index = np.moveaxis((np.asarray(local) - low) / step, -1, 0)
-        return np.asarray(ndimage.map_coordinates(self.depth_map, index, order=1, prefilter=False))
+
+class Inside:
+    """How deep inside a body a point lies; worked out on first need.
+
+    The body is taken without holes, and no wider than it is at mid-height.
+    """
+
+    def __init__(self, body: _Body) -> None:
+        self._body = body
+        seen = body.seen
+        self.low = np.array([seen.u[0], seen.v[0], seen.w[0]]) - body.middle
+        back = min(seen.v[-1], body.back + seen.step)
+        self.high = np.array([seen.u[-1], back, seen.w[-1]]) - body.middle
+
+    @cached_property
+    def _depth(self) -> Floats:
+        body, seen = self._body, self._body.seen
+        middle = np.abs(seen.w - body.middle[2]) <= _MID_HEIGHT
+        waist = seen.values[:, :, middle].mean(axis=2) >= 0.5
+        parts, _ = ndimage.label(ndimage.binary_fill_holes(waist & body.footprint))
+        sizes = np.bincount(parts.ravel(), minlength=2)
+        sizes[0] = 0
+        outline = parts == int(np.argmax(sizes))
+        above, below = seen.w <= body.top[:, :, None], seen.w >= body.bottom[:, :, None]
+        solid = np.pad(outline[:, :, None] & above & below, 1)
+        depth = ndimage.distance_transform_edt(solid, seen.step)[1:-1, 1:-1, 1:-1]
+        return np.asarray(np.maximum(depth - seen.step / 2, 0), np.float32)
+
+    def at(self, local: Floats) -> Floats:
+        """Distance in mm from points of the frame, shape (..., 3), to the surface; 0 outside."""
+        index = np.moveaxis((np.asarray(local) - self.low) / self._body.seen.step, -1, 0)
+        return np.asarray(
+            ndimage.map_coordinates(self._depth, index, np.float32, order=1, prefilter=False)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -177,16 +213,10 @@ def measured(level: str, block: Block, start: Start, evidence: Evidence) -> Vert
         If no body with two endplates can be made out.
     """
     sizes = _Sizes.of(evidence)
-    frame, body = _search(block, start, sizes)
-    fine = float(np.clip(block.volume.voxel_volume ** (1 / 3), 0.75, 1.5))
-    for _ in range(2):
-        found = _body(block, frame, start, sizes, fine, around=body)
-        turned = _refined(frame, found, start)
-        settled = turned.axes[:, CRANIAL] @ frame.axes[:, CRANIAL] > _SETTLED_COSINE
-        frame, body = turned, found.moved(frame, turned)
-        if settled:
-            break
-    body = _body(block, frame, start, sizes, fine, around=body)
+    frame = Frame.of(start.centre, start.cranial, start.posterior)
+    frame, body = _settled(block, frame, start, sizes, _SEARCH_STEP)
+    fine = float(np.clip(block.volume.voxel_volume ** (1 / 3), *_FINE_STEPS))
+    frame, body = _settled(block, frame, start, sizes, fine, around=body)
     return _described(level, block, frame, body, start, sizes)
 
 
@@ -260,19 +290,27 @@ def _replaced(body: _Body, **changes: object) -> _Body:
     return _Body(**{**fields, **changes})
 
 
-def _search(block: Block, start: Start, sizes: _Sizes) -> tuple[Frame, _Body]:
-    """Turn and move a frame, on a coarse grid, until it fits the vertebra."""
-    frame = Frame.of(start.centre, start.cranial, start.posterior)
-    body = None
-    for _ in range(_SEARCH_ROUNDS):
-        body = _body(block, frame, start, sizes, _SEARCH_STEP)
+def _settled(
+    block: Block,
+    frame: Frame,
+    start: Start,
+    sizes: _Sizes,
+    step: float,
+    around: _Body | None = None,
+) -> tuple[Frame, _Body]:
+    """Turn and move a frame until it fits the vertebra; on the coarse grid, one turn more."""
+    fine = around is not None
+    for left in reversed(range(_FINE_ROUNDS if fine else _SEARCH_ROUNDS)):
+        body = _body(block, frame, start, sizes, step, around=around)
         turned = _refined(frame, body, start)
-        settled = (turned.axes * frame.axes).sum(axis=0).min() > _SETTLED_COSINE
-        body, frame = body.moved(frame, turned), turned
+        settled = (turned.axes * frame.axes).sum(axis=0).min() > _SETTLED[fine]
+        if fine and (settled or not left):
+            return frame, body
+        around_next = body.moved(frame, turned)
+        frame, around = turned, around_next if fine else None
         if settled:
             break
-    assert body is not None
-    return frame, body
+    return frame, around_next
 
 
 def _refined(frame: Frame, body: _Body, start: Start) -> Frame:
@@ -325,6 +363,7 @@ def _body(
     wall, gap = _posterior_wall(seen, canal, start.whole)
     beyond = seen.v[:, None] > wall[0] + wall[1] * seen.w[None, :] + step / 2
     seen.values[:, beyond] = 0
+    _keep_the_body(seen)
     top, bottom, filled = _outermost(seen.values, seen.w, step)
     footprint = _footprint(seen, top - bottom, filled)
     inner = _shrunk(footprint, sizes.footprint)
@@ -377,8 +416,8 @@ def _posterior_wall(
     From the canal one walks forwards to the first bone, so a hole in the body cannot stop the
     walk; without a canal, backwards from the middle of the body to where the bone ends.
     """
-    near = np.abs(seen.u - (canal[0] if canal else 0.0)) <= 5.0
-    rows = np.abs(seen.w) <= 9.0
+    near = np.abs(seen.u - (canal[0] if canal else 0.0)) <= _MIDLINE
+    rows = np.abs(seen.w) <= _CENTRAL
     strip = np.moveaxis(seen.values[near][:, :, rows], 1, 2)  # u, w, v
     if canal is not None:
         strip = np.where(seen.v <= canal[1], strip, 0)
@@ -420,10 +459,21 @@ def _last_crossing(values: Floats, along: Points, step: float) -> Floats:
     return np.asarray(along[last] + step * np.clip((inside - 0.5) / drop, 0, 1))
 
 
+def _keep_the_body(seen: Seen) -> None:
+    """Empty all that does not hang together with the middle: islands of a neighbour's label."""
+    parts, count = ndimage.label(seen.values >= 0.5)
+    if count <= 1:
+        return
+    near = tuple(np.abs(x) <= _CENTRAL for x in (seen.u, seen.v, seen.w))
+    here = np.bincount(parts[np.ix_(*near)].ravel(), minlength=2)
+    here[0] = 0
+    seen.values[(parts > 0) & (parts != int(np.argmax(here)))] = 0
+
+
 def _footprint(seen: Seen, span: Floats, filled: Bools) -> Bools:
     """The columns that run from endplate to endplate, without what hangs on at the side."""
     u, v = np.meshgrid(seen.u, seen.v, indexing="ij")
-    central = filled & (np.hypot(u, v) <= 8.0)
+    central = filled & (np.hypot(u, v) <= _CENTRAL)
     if np.count_nonzero(central) < 3:
         raise NotMeasurable("there is no bone where its body should be")
     tall = filled & (span >= 0.5 * np.median(span[central]))
@@ -459,14 +509,16 @@ def _plane(seen: Seen, surface: Floats, where: Bools) -> tuple[Floats, float]:
 
 def _robust(design: Floats, values: Floats) -> Floats:
     """Least squares with Huber weights: far-off points count less, not nothing."""
-    weights: Floats = np.ones(len(values))
-    answer = np.zeros(design.shape[1])
-    for _ in range(6):
-        root = np.sqrt(weights)
-        answer = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0]
+    weighted = design
+    answer: Floats = np.zeros(design.shape[1])
+    for _ in range(5):
+        before = answer
+        answer = np.linalg.solve(weighted.T @ design, weighted.T @ values)
+        if np.abs(answer - before).max() < 1e-3:
+            break
         rest = np.abs(values - design @ answer)
         scale = max(1.4826 * float(np.median(rest)), 0.2)  # 0.2 mm: never trust it to be exact
-        weights = np.minimum(1.0, 1.345 * scale / np.maximum(rest, 1e-9))
+        weighted = design * np.minimum(1.0, 1.345 * scale / np.maximum(rest, 1e-9))[:, None]
     return np.asarray(answer)
 
 
@@ -504,27 +556,26 @@ def _described(
     wedge = np.degrees(np.arccos(np.clip(normals[0] @ normals[1], -1, 1)))
     if wedge > _LARGEST_WEDGE:
         raise NotMeasurable("the two faces found enclose too large an angle to be its endplates")
-    planes = []
-    for (plane, _), normal in zip((body.superior, body.inferior), normals, strict=True):
-        at = np.array([0.0, 0.0, plane[0]])
-        planes.append(Plane(frame.to_world(at), frame.axes @ normal))
+    planes = [
+        Plane(frame.to_world([0.0, 0.0, plane[0]]), frame.axes @ normal)
+        for (plane, _), normal in zip((body.superior, body.inferior), normals, strict=True)
+    ]
     heights, lines = _heights(block, frame, body, sizes)
-    seen = body.seen
+    u, v, w = middle = body.middle
     return Vertebra(
         level=level,
-        frame=frame,
+        frame=Frame(frame.to_world(middle), frame.axes),
         superior=planes[0],
         inferior=planes[1],
         residual=(body.superior[1], body.inferior[1]),
-        left=body.left,
-        right=body.right,
-        front=body.front,
-        back=body.back,
-        wall=body.wall,
+        left=body.left - u,
+        right=body.right - u,
+        front=body.front - v,
+        back=body.back - v,
+        wall=(body.wall[0] + body.wall[1] * w - v, body.wall[1]),
         heights=heights,
         lines=lines,
-        depth_map=_depth(body),
-        grid=(np.array([seen.u[0], seen.v[0], seen.w[0]]), seen.step),
+        inside=Inside(body),
         canal=None if body.canal is None else frame.to_world([*body.canal, 0.0]),
         doubts=_doubts(body, frame, start),
         block=block,
@@ -548,61 +599,41 @@ def _doubts(body: _Body, frame: Frame, start: Start) -> tuple[str, ...]:
     return tuple(doubts)
 
 
-def _depth(body: _Body) -> Floats:
-    """Distance to the body's surface (mm) from every sample inside it, 0 outside.
-
-    The body is taken without holes, and no wider than it is at mid-height.
-    """
-    seen = body.seen
-    middle = np.abs(seen.w - body.middle[2]) <= 2.0
-    waist = seen.values[:, :, middle].mean(axis=2) >= 0.5
-    parts, _ = ndimage.label(ndimage.binary_fill_holes(waist & body.footprint))
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    outline = parts == int(np.argmax(sizes))
-    solid = (
-        outline[:, :, None] & (seen.w >= body.bottom[:, :, None]) & (seen.w <= body.top[:, :, None])
-    )
-    solid = np.pad(solid, 1)
-    depth = ndimage.distance_transform_edt(solid, seen.step)[1:-1, 1:-1, 1:-1]
-    return np.asarray(np.maximum(depth - seen.step / 2, 0), np.float32)
-
-
 def _heights(
     block: Block, frame: Frame, body: _Body, sizes: _Sizes
 ) -> tuple[dict[str, Estimate], dict[str, Points]]:
     """Height along w at the three positions, each a mean over its window, with its error."""
-    patch = (sizes.band, sizes.window)
     u, dv = _midpoints(sizes.band, 10), _midpoints(sizes.window, 4)
+    shares = np.array(list(sizes.positions.values()))
+    places = body.front + shares * (body.back - body.front)
     tall = (body.top - body.bottom)[body.footprint].max() / 2 + 3
     step = 0.5 * float(block.volume.spacing.min())
     w = np.arange(-tall, tall, step) + body.middle[2]
-    places, ends, errors = [], [], []
-    for name, part in sizes.positions.items():
-        v = body.front + part * (body.back - body.front)
-        local = np.stack(np.meshgrid(u, v + dv, w, indexing="ij"), axis=-1)
-        top, bottom, there = _outermost(block.at(frame.to_world(local)), w, step)
-        if not there.any():
-            raise NotMeasurable(f"there is no bone at the {name} height's position")
-        columns = np.stack(np.meshgrid(u, v + dv, indexing="ij"), axis=-1)[there]
-        surfaces = [np.column_stack([columns, end[there]]) for end in (top, bottom)]
-        places.append(v)
-        ends.append([float(end[there].mean()) for end in (top, bottom)])
-        errors.append([_lattice_error(block, frame, s, CRANIAL, patch) for s in surfaces])
-    values = np.array([a - b for a, b in ends])
-    slopes = np.gradient(values, np.array(places))
-    shares = np.array([[1 - p, p] for p in sizes.positions.values()])
-    walls = [_wall_error(block, frame, body, v, sizes.band) for v in (body.front, body.back)]
-    placed = slopes * np.linalg.norm(shares * walls, axis=1)
-    total = np.sqrt(np.square(errors).sum(axis=1) + placed**2)
-    heights = {
-        name: Estimate(float(value), float(error))
-        for name, value, error in zip(sizes.positions, values, total, strict=True)
-    }
-    lines = {
-        name: frame.to_world([[0.0, v, a], [0.0, v, b]])
-        for name, v, (a, b) in zip(sizes.positions, places, ends, strict=True)
-    }
+    local = np.empty((len(places), len(u), len(dv), len(w), 3))
+    local[..., 0] = u[:, None, None]
+    local[..., 1] = (places[:, None] + dv)[:, None, :, None]
+    local[..., 2] = w
+    top, bottom, there = _outermost(block.at(frame.to_world(local)), w, step)
+    if not there.any(axis=(1, 2)).all():
+        raise NotMeasurable("there is no bone where one of its heights is measured")
+    ends = np.stack([top, bottom])
+    ends[:, ~there] = np.nan
+    levels = np.nanmean(ends, axis=(2, 3))  # (top or bottom, position)
+    values = levels[0] - levels[1]
+    surfaces = _Patches(block, frame, CRANIAL, (sizes.band, sizes.window))
+    middles = np.stack(np.broadcast_arrays(0.0, places, levels), axis=-1)
+    error = surfaces.error(middles.reshape(-1, 3), _tilts(ends, u, dv).reshape(-1, 2))
+    walls = _Patches(block, frame, POSTERIOR, (sizes.band, 2 * _MID_HEIGHT))
+    fronts = np.array([[0.0, v, body.middle[2]] for v in (body.front, body.back)])
+    wall_error = walls.error(fronts, np.array([[0.0, 0.0], [0.0, body.wall[1]]]))
+    shift = np.hypot((1 - shares) * wall_error[0], shares * wall_error[1])
+    total = np.sqrt(
+        np.square(error.reshape(2, -1)).sum(axis=0) + (np.gradient(values, places) * shift) ** 2
+    )
+    heights, lines = {}, {}
+    for at, name in enumerate(sizes.positions):
+        heights[name] = Estimate(float(values[at]), float(total[at]))
+        lines[name] = frame.to_world([[0.0, places[at], z] for z in levels[:, at]])
     return heights, lines
 
 
@@ -610,17 +641,19 @@ def _midpoints(length: float, count: int) -> Points:
     return np.asarray((np.arange(count) + 0.5) / count * length - length / 2)
 
 
-def _wall_error(block: Block, frame: Frame, body: _Body, v: float, band: float) -> float:
-    """Standard error (mm) of where the front or back of the body lies in the midline."""
-    u, w = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
-    points = np.column_stack([u.ravel(), np.full(9, v), w.ravel() + body.middle[2]])
-    return _lattice_error(block, frame, points, POSTERIOR, (band, 2 * _MID_HEIGHT))
+def _tilts(ends: Floats, u: Points, dv: Points) -> Floats:
+    """Slopes along u and v of surfaces over patches of shape (..., u, v); nan where empty."""
+    rest = ends - np.nanmean(ends, axis=(-2, -1), keepdims=True)
+    known = np.isfinite(rest)
+    slopes = [
+        np.nansum(rest * x, axis=(-2, -1)) / np.maximum((known * x**2).sum(axis=(-2, -1)), 1e-9)
+        for x in (u[:, None], dv[None, :])
+    ]
+    return np.stack(slopes, axis=-1)
 
 
-def _lattice_error(
-    block: Block, frame: Frame, surface: Floats, axis: int, patch: tuple[float, float]
-) -> float:
-    """Standard error (mm) of a surface's mean position that comes from voxels being in or out.
+class _Patches:
+    """How well the mean position of a surface over a patch is known from whole voxels.
 
     Along the array axis nearest to the one measured along, a surface is known to half a voxel
     at each crossing. Where it runs obliquely to the voxels these errors cancel, where it is
@@ -629,35 +662,36 @@ def _lattice_error(
 
     Parameters
     ----------
-    surface
-        Points of it in the frame, shape (n, 3).
     axis
-        The frame's axis along which it is measured.
-    patch
-        Lengths in mm of the patch that is averaged over, along the other two axes.
+        The frame's axis along which the surface is measured.
+    lengths
+        Of the patch along the frame's other two axes, mm.
     """
-    volume = block.volume
-    others = [n for n in range(3) if n != axis]
-    middle = surface.mean(axis=0)
-    across = surface[:, others] - middle[others]
-    tilt = np.linalg.lstsq(across, surface[:, axis] - middle[axis], rcond=None)[0]
-    steps = np.linalg.solve(volume.directions, frame.axes)  # the frame's axes in array axes
-    nearest = int(np.argmax(np.abs(steps[:, axis])))
-    size = float(np.mean(np.delete(volume.spacing, nearest)))
-    # Interpolation draws in half a voxel more on either side of the patch.
-    lengths = [length + size for length in patch]
-    grids = [_midpoints(length, max(1, round(length / size))) for length in lengths]
-    a, b = (g.ravel() for g in np.meshgrid(*grids, indexing="ij"))
-    points = np.tile(middle, (len(a), 1))
-    points[:, others[0]] += a
-    points[:, others[1]] += b
-    points[:, axis] += np.column_stack([a, b]) @ tilt
-    index = volume.to_index(frame.to_world(points))[:, nearest]
-    offsets = _midpoints(1.0, 24)
-    phase = (index[None, :] + offsets[:, None]) % 1.0 - 0.5
-    per_voxel = float(volume.spacing[nearest] / max(abs(steps[nearest, axis]), 0.3))
-    error = np.sqrt(np.mean(phase.mean(axis=1) ** 2)) * per_voxel
-    return float(np.hypot(error, _INTERPOLATION * per_voxel))
+
+    def __init__(self, block: Block, frame: Frame, axis: int, lengths: tuple[float, float]) -> None:
+        volume = block.volume
+        inverse = np.linalg.inv(volume.affine[:3, :3])
+        steps = inverse @ frame.axes  # voxels along each array axis per mm along the frame's
+        nearest = int(np.argmax(np.abs(steps[:, axis]) * volume.spacing))
+        others = [n for n in range(3) if n != axis]
+        size = float(np.mean(np.delete(volume.spacing, nearest)))
+        # Interpolation draws in half a voxel more on either side of the patch.
+        wide = [length + size for length in lengths]
+        grids = [_midpoints(length, max(1, round(length / size))) for length in wide]
+        self.across = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 2)
+        self.steps = steps[nearest]
+        self.flat = self.across @ self.steps[others]
+        self.axis = axis
+        self.start = float(inverse[nearest] @ (frame.centre - volume.affine[:3, 3]))
+        self.per_voxel = 1 / max(abs(float(self.steps[axis])), 1e-6)
+
+    def error(self, middles: Floats, tilts: Floats) -> Floats:
+        """Standard errors (mm) of surfaces through `middles` (n, 3) with slopes (n, 2)."""
+        rise = tilts @ self.across.T * self.steps[self.axis]
+        index = (middles @ self.steps + self.start)[:, None] + self.flat + rise
+        phase = (index[:, None, :] + _midpoints(1.0, 24)[:, None]) % 1.0 - 0.5
+        error = np.sqrt(np.mean(phase.mean(axis=2) ** 2, axis=1))
+        return np.asarray(np.hypot(error, _INTERPOLATION) * self.per_voxel)
 
 
 # -- where to begin ---------------------------------------------------------------------------

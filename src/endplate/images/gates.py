@@ -1,0 +1,484 @@
+"""When an image measurement counts: what was known of the scan, the level and the vertebra.
+
+Each gate is a rule over measured facts: it says what holds, what does not and what nobody knows.
+Nothing here looks at voxels.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from endplate.evidence import Evidence, Row
+from endplate.facts import Fact
+from endplate.findings import Finding, Stage, Status, Urgency
+from endplate.levels import Column, Level, Span, Transition
+from endplate.record import Patient
+from endplate.rules import rule
+
+ATTENUATION = (
+    "ct.hounsfield.three_location",
+    "ct.hounsfield.axial",
+    "ct.hounsfield.trabecular_volume",
+    "ct.hounsfield.totalsegmentator_mean",
+    "ct.hounsfield.totalsegmentator_median",
+)
+DEFORMITIES = {
+    "vertebra.wedge": "wedge",
+    "vertebra.biconcavity": "biconcave",
+    "vertebra.crush": "crush",
+}
+GRADES = ("severe", "moderate", "mild")
+# Genant's grades were made for these vertebrae; L5 is wedged the other way in health, so neither
+# is it graded nor is another measured against it.
+GRADED = Span(Level.T4, Level.L4)
+
+
+def genant_grade(loss: float, evidence: Evidence) -> tuple[str, Row]:
+    """The Genant grade of a loss of height in percent, and the row that decides it.
+
+    Parameters
+    ----------
+    loss
+        The largest of the anterior, middle and posterior losses.
+    """
+    for name in GRADES:
+        row = evidence.row(f"measurement.genant.{name}")
+        if row.met(loss):
+            return name, row
+    return "none", evidence.row("measurement.genant.mild")
+
+
+def kernel_kind(kernel: str, evidence: Evidence) -> str:
+    """``smooth``, ``sharp`` or ``unknown``: what a reconstruction kernel's name tells."""
+    for line in evidence.row("measurement.kernel").table:
+        match = re.match(str(line["pattern"]), kernel.strip())
+        if match:
+            return "sharp" if float(match[1]) >= float(line["sharp_from"]) else "smooth"
+    return "unknown"
+
+
+def _scans(patient: Patient, concepts: Iterable[str]) -> Iterator[tuple[str, list[Fact]]]:
+    """The facts of these concepts, one image after the other."""
+    by_source: dict[str, list[Fact]] = {}
+    for what in concepts:
+        for fact in patient.facts(what):
+            by_source.setdefault(fact.source, []).append(fact)
+    yield from sorted(by_source.items())
+
+
+def _known(facts: list[Fact], detail: str) -> float | str | None:
+    """A detail that the facts of one image share; None where none of them knows it."""
+    for fact in facts:
+        value = fact.details.get(detail)
+        if value is not None and value != "unknown":
+            return value
+    return None
+
+
+def _unknown(says: str, source: str, facts: list[Fact], missing: str, *rows: Row) -> Finding:
+    return Finding(
+        says=says,
+        about=source,
+        status=Status.UNKNOWN,
+        because=tuple(facts[:1]),
+        missing=(missing,),
+        rests_on=rows,
+        stage=Stage.BACKGROUND,
+    )
+
+
+@rule("measurement.contrast", reads=ATTENUATION)
+def contrast(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """Contrast in the veins raises a vertebra's attenuation, so it has to be known.
+
+    Source      bone.hounsfield.contrast.venous_rise, bone.hounsfield.contrast.phases
+    Population  adults with CT before and after contrast
+    Not for     correcting a single person's attenuation
+    """
+    rows = [evidence.row(f"bone.hounsfield.contrast.{n}") for n in ("venous_rise", "phases")]
+    for source, facts in _scans(patient, ATTENUATION):
+        given = _known(facts, "contrast")
+        if given not in ("yes", "no"):
+            yield _unknown(
+                "Whether contrast was given for this CT is unknown; contrast raises attenuation.",
+                source, facts, "imaging.ct.contrast", *rows,
+            )  # fmt: skip
+            continue
+        yield Finding(
+            says="Contrast was given for this CT: attenuation reads higher than without it."
+            if given == "yes"
+            else "No contrast was given for this CT.",
+            about=source,
+            category="contrast" if given == "yes" else "no_contrast",
+            because=tuple(facts),
+            rests_on=tuple(rows),
+            urgency=Urgency.ROUTINE if given == "yes" else Urgency.INFORMATION,
+        )
+
+
+@rule("measurement.tube_voltage", reads=ATTENUATION)
+def tube_voltage(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """Published attenuation cut-offs hold at one tube voltage only.
+
+    Source      bone.hounsfield.tube_voltage.valid
+    Population  adults with CT
+    Not for     converting one voltage's attenuation into another's
+    """
+    valid = evidence.row("bone.hounsfield.tube_voltage.valid")
+    for source, facts in _scans(patient, ATTENUATION):
+        voltage = _known(facts, "tube_voltage")
+        if not isinstance(voltage, float | int):
+            yield _unknown(
+                f"The tube voltage of this CT is unknown; cut-offs hold at {valid.text}.",
+                source, facts, "imaging.ct.tube_voltage", valid,
+            )  # fmt: skip
+            continue
+        same = voltage == valid.number
+        says = f"This CT was taken at {voltage:g} kV"
+        says += "." if same else f"; cut-offs for attenuation hold at {valid.text} only."
+        yield Finding(
+            says=says,
+            about=source,
+            value=float(voltage),
+            unit="kV",
+            category="valid" if same else "other",
+            because=tuple(facts),
+            rests_on=(valid,),
+            urgency=Urgency.INFORMATION if same else Urgency.ROUTINE,
+        )
+
+
+@rule("measurement.kernel", reads=ATTENUATION)
+def kernel(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """A sharp reconstruction kernel raises noise and edges and changes attenuation.
+
+    Source      measurement.kernel
+    Population  CT of the makers whose kernels are listed
+    Not for     kernels that are not listed: they are unknown, not smooth
+    """
+    row = evidence.row("measurement.kernel")
+    for source, facts in _scans(patient, ATTENUATION):
+        name = _known(facts, "kernel")
+        kind = kernel_kind(str(name), evidence) if name is not None else "unknown"
+        if kind == "unknown":
+            what = "is not one that is known to be smooth or sharp" if name else "is unknown"
+            yield _unknown(
+                f"The reconstruction kernel of this CT {what}.",
+                source, facts, "imaging.ct.kernel", row,
+            )  # fmt: skip
+            continue
+        says = f"The reconstruction kernel {name} is {kind}"
+        says += "." if kind == "smooth" else ": attenuation measured with it is doubtful."
+        yield Finding(
+            says=says,
+            about=source,
+            category=kind,
+            because=tuple(facts),
+            rests_on=(row,),
+            urgency=Urgency.INFORMATION if kind == "smooth" else Urgency.ROUTINE,
+        )
+
+
+@rule("measurement.slice_spacing", reads=ATTENUATION)
+def slice_spacing(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """Slices far apart blur endplates and bone together.
+
+    Source      measurement.slice_spacing
+    Population  CT and MR of the spine
+    Not for     slice thickness, which a header may give larger or smaller than the spacing
+    """
+    row = evidence.row("measurement.slice_spacing")
+    for source, facts in _scans(patient, ATTENUATION):
+        spacing = _known(facts, "slice_spacing")
+        if not isinstance(spacing, float | int):
+            yield _unknown(
+                "The distance between this image's slices is unknown.",
+                source, facts, "imaging.slice_spacing", row,
+            )  # fmt: skip
+            continue
+        wide = row.met(float(spacing))
+        says = f"The slices of this image are {spacing:.3g} mm apart"
+        says += "; attenuation near the endplates and heights are doubtful." if wide else "."
+        yield Finding(
+            says=says,
+            about=source,
+            value=float(spacing),
+            unit="mm",
+            category="wide" if wide else "fine",
+            because=tuple(facts),
+            rests_on=(row,),
+            urgency=Urgency.ROUTINE if wide else Urgency.INFORMATION,
+        )
+
+
+@rule("measurement.metal", reads=("imaging.metal", *ATTENUATION))
+def metal(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """Metal in the image, where it is, and which vertebrae are too near to it.
+
+    Source      measurement.metal.threshold, measurement.metal.distance
+    Population  CT of the spine
+    Not for     telling an implant from other metal, or judging artefacts farther off
+    """
+    rows = tuple(evidence.row(f"measurement.metal.{n}") for n in ("threshold", "distance"))
+    places: dict[str, list[Fact]] = {}
+    for fact in patient.facts("imaging.metal"):
+        places.setdefault(fact.source, []).append(fact)
+    for source, facts in _scans(patient, ATTENUATION):
+        found = places.get(source, [])
+        near = sorted({f.level for f in facts if f.details.get("metal") == "near" and f.level})
+        if not found and not any(f.details.get("metal") == "none" for f in facts):
+            yield _unknown(
+                "Whether there is metal in this image is unknown.",
+                source, facts, "imaging.metal", *rows,
+            )  # fmt: skip
+            continue
+        where = ", ".join(str(f.value) for f in found)
+        says = f"Metal was found in this image: {where}" if found else "No metal was found"
+        if found:
+            said = f"; within {rows[1].number:g} mm of {', '.join(near)}, whose attenuation is "
+            says += said + "not used" if near else "; no measured vertebra is near it"
+        yield Finding(
+            says=says + ".",
+            about=source,
+            category="near_a_vertebra" if near else "elsewhere" if found else "none",
+            because=(*found, *(f for f in facts if f.level in near)),
+            rests_on=rows,
+            urgency=Urgency.ROUTINE if found else Urgency.INFORMATION,
+        )
+
+
+@rule("measurement.fracture", reads=tuple(DEFORMITIES))
+def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """How deformed each vertebra is by Genant's grades of the loss of height.
+
+    Source      measurement.genant.mild, measurement.genant.moderate, measurement.genant.severe
+    Population  T4-L4 on lateral views of postmenopausal women; applied here to CT
+    Not for     telling a fracture from a variant or another disease: that needs eyes
+    Differs     one source prints grade 1 without a lower limit; reference heights differ, too
+    """
+    worst: dict[str, Fact] = {}
+    for what in DEFORMITIES:
+        for fact in patient.facts(what):
+            if fact.level and (fact.level not in worst or worst[fact.level].number < fact.number):
+                worst[fact.level] = fact
+    for level, fact in sorted(worst.items(), key=lambda item: Level(item[0])):
+        if level not in GRADED:
+            yield Finding(
+                says=f"{level}: its deformity is not graded; Genant's grades are for {GRADED}.",
+                about=level,
+                status=Status.NOT_APPLICABLE,
+                because=(fact,),
+                rests_on=(evidence.row("measurement.genant.mild"),),
+            )
+            continue
+        grade, row = genant_grade(fact.number, evidence)
+        says = f"{level}: no deformity (greatest loss of height {fact.number:.0f} %)."
+        if grade != "none":
+            kind = DEFORMITIES[fact.what]
+            says = f"{level}: {grade} {kind} deformity, loss of height {fact.number:.0f} %"
+            says += "; whether it is a fracture needs a radiologist's eye."
+        yield Finding(
+            says=says,
+            about=level,
+            value=round(fact.number, 1),
+            unit="%",
+            category=grade,
+            parts={"kind": None if grade == "none" else DEFORMITIES[fact.what]},
+            because=(fact,),
+            rests_on=(row,),
+            stage=Stage.NOW if grade != "none" else Stage.BACKGROUND,
+            urgency=Urgency.ROUTINE if grade != "none" else Urgency.INFORMATION,
+        )
+
+
+@rule("measurement.cut_by_field_of_view", reads=("vertebra.cut_by_field_of_view",))
+def cut_by_field_of_view(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """A vertebra that the field of view cuts is not measured.
+
+    Source      measurement.least_voxels (the same limit on what is labelled at all)
+    Population  any image of the spine
+    Not for     vertebrae outside the image, of which nothing is known
+    """
+    for fact in patient.facts("vertebra.cut_by_field_of_view"):
+        if fact.value is not True:
+            continue
+        arch = fact.details.get("part") == "arch"
+        says = f"{fact.level}: the field of view cuts its arch; its body was measured."
+        if not arch:
+            says = f"{fact.level}: the field of view cuts its body; it was not measured."
+        yield Finding(
+            says=says,
+            about=fact.level or "",
+            category="arch" if arch else "body",
+            because=(fact,),
+            rests_on=(evidence.row("measurement.least_voxels"),),
+            urgency=Urgency.INFORMATION if arch else Urgency.ROUTINE,
+        )
+
+
+@rule("measurement.too_few_voxels", reads=("vertebra.not_measured",))
+def too_few_voxels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """A vertebra that was not measured, or of which a region held too little, and why.
+
+    Source      measurement.least_voxels, measurement.hounsfield.least_voxels
+    Population  any image of the spine
+    Not for     vertebrae that have no label
+    """
+    rows = (
+        evidence.row("measurement.least_voxels"),
+        evidence.row("measurement.hounsfield.least_voxels"),
+    )
+    for fact in patient.facts("vertebra.not_measured"):
+        what = str(fact.details.get("what", "it"))
+        yield Finding(
+            says=f"{fact.level}: {what} was not measured: {fact.value}.",
+            about=f"{fact.level}: {what}",
+            category=str(fact.details.get("reason", "other")),
+            because=(fact,),
+            rests_on=rows,
+            urgency=Urgency.ROUTINE,
+        )
+
+
+@rule("measurement.levels", reads=("vertebra.cut_by_field_of_view",))
+def levels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """Whether the labels follow each other as vertebrae do; every level is still to be confirmed.
+
+    Source      measurement.level_gap, measurement.level_crowding, measurement.mask_fragments
+    Population  labelled images of the spine
+    Not for     proof of a level: without the sacrum or the ribs in view a count cannot be checked
+    """
+    names = ("level_gap", "level_crowding", "mask_fragments")
+    rows = tuple(evidence.row(f"measurement.{n}") for n in names)
+    for source, facts in _scans(patient, ("vertebra.cut_by_field_of_view",)):
+        placed = sorted(
+            (f for f in facts if f.level and "centre_x" in f.details),
+            key=lambda f: Level(str(f.level)),
+        )
+        if not placed:
+            continue
+        wrong = [*_out_of_order(placed), *_badly_spaced(placed, rows), *_unusual(placed, rows)]
+        run = f"{placed[0].level} to {placed[-1].level}" if len(placed) > 1 else placed[0].level
+        anchored = any(f.details.get("sacrum") == "labelled" for f in placed)
+        says = f"Levels as labelled ({run}): "
+        says += "; ".join(wrong) if wrong else "in order and evenly spaced"
+        says += "" if anchored else "; the sacrum is not labelled, so they cannot be counted"
+        yield Finding(
+            says=says + ". A person has to confirm them before anything is planned.",
+            about=source,
+            category="doubtful" if wrong else "plausible",
+            because=tuple(placed),
+            missing=() if anchored else ("imaging.series",),
+            rests_on=rows,
+            stage=Stage.NOW if wrong else Stage.BACKGROUND,
+            urgency=Urgency.SOON if wrong else Urgency.INFORMATION,
+        )
+
+
+def _at(fact: Fact) -> tuple[float, float, float]:
+    x, y, z = (float(fact.details[f"centre_{axis}"]) for axis in "xyz")
+    return x, y, z
+
+
+def _out_of_order(placed: list[Fact]) -> Iterator[str]:
+    """What is wrong with the direction in which the labels run."""
+    if len(placed) < 2:
+        return
+    first, last = _at(placed[0]), _at(placed[-1])
+    whole = [b - a for a, b in zip(first, last, strict=True)]
+    if whole[2] > 0:
+        yield "they run from the feet to the head in the image: labels or orientation are wrong"
+    for upper, lower in pairwise(placed):
+        step = [b - a for a, b in zip(_at(upper), _at(lower), strict=True)]
+        if sum(s * w for s, w in zip(step, whole, strict=True)) <= 0:
+            yield f"{upper.level} and {lower.level} are not in order"
+
+
+def _badly_spaced(placed: list[Fact], rows: tuple[Row, ...]) -> Iterator[str]:
+    """Gaps and crowding, against the usual distance per vertebra of this spine."""
+    gap, crowding = rows[0], rows[1]
+    column = Column.of([Level(str(f.level)) for f in placed])
+    order = column.levels
+    steps = []
+    for upper, lower in pairwise(placed):
+        apart = order.index(Level(str(lower.level))) - order.index(Level(str(upper.level)))
+        steps.append((upper, lower, apart, math.dist(_at(upper), _at(lower))))
+    if not steps:
+        return
+    each = sorted(distance / apart for *_, apart, distance in steps)
+    usual = each[len(each) // 2]
+    for upper, lower, apart, distance in steps:
+        pair = f"{upper.level} and {lower.level}"
+        if apart > 1:
+            between = order[order.index(Level(str(upper.level))) + 1 :][: apart - 1]
+            absent = ", ".join(level.value for level in between)
+            one = not gap.met(distance / usual)
+            yield f"{absent} is not labelled" + (
+                f", though {pair} are one vertebra's distance apart" if one else ""
+            )
+        elif gap.met(distance / usual):
+            yield f"{pair} are farther apart than neighbours: a vertebra may be missing"
+        if apart == 1 and crowding.met(distance / usual):
+            yield f"{pair} are nearer than neighbours: one vertebra may have two labels"
+
+
+def _unusual(placed: list[Fact], rows: tuple[Row, ...]) -> Iterator[str]:
+    """Extra vertebrae, and labels in pieces."""
+    for fact in placed:
+        if fact.level in (Level.T13, Level.L6):
+            yield f"there is a vertebra {fact.level}: {Transition.LUMBARISED} or miscounted"
+        pieces = fact.details.get("fragments")
+        if isinstance(pieces, float | int) and rows[2].met(float(pieces)):
+            yield f"the label of {fact.level} is in pieces"
+
+
+@rule("measurement.vbq_acquisition", reads=("mr.vertebral_bone_quality",))
+def vbq_acquisition(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
+    """Whether an MR was taken so that its vertebral bone quality score has norms.
+
+    Source      measurement.vbq.repetition_time_from, measurement.vbq.repetition_time_to,
+                measurement.vbq.echo_time_from, measurement.vbq.echo_time_to
+    Population  107 adults of 20-69 years with T1 lumbar MR without contrast
+    Not for     comparing field strengths
+    """
+    names = ("repetition_time", "echo_time")
+    limits = {
+        n: tuple(evidence.row(f"measurement.vbq.{n}_{end}") for end in ("from", "to"))
+        for n in names
+    }
+    rows = tuple(row for pair in limits.values() for row in pair)
+    for source, facts in _scans(patient, ("mr.vertebral_bone_quality",)):
+        times = {n: _known(facts, n) for n in names}
+        missing = [f"imaging.mr.{n}" for n, t in times.items() if not isinstance(t, float | int)]
+        outside = [
+            f"{n.replace('_', ' ')} {t:g} ms"
+            for n, t in times.items()
+            if isinstance(t, float | int) and not all(row.met(float(t)) for row in limits[n])
+        ]
+        contrast = _known(facts, "contrast")
+        missing += [] if contrast in ("yes", "no") else ["imaging.mr.contrast"]
+        outside += ["contrast was given"] if contrast == "yes" else []
+        if missing and not outside:
+            yield Finding(
+                says="Whether this MR was taken as the score's norms ask for is unknown.",
+                about=source, status=Status.UNKNOWN, because=tuple(facts),
+                missing=tuple(missing), rests_on=rows,
+            )  # fmt: skip
+            continue
+        says = "This MR was taken as the vertebral bone quality score's norms ask for."
+        if outside:
+            says = (
+                f"The vertebral bone quality score has no norms for this MR: {', '.join(outside)}."
+            )
+        yield Finding(
+            says=says,
+            about=source,
+            category="outside" if outside else "within",
+            because=tuple(facts),
+            missing=tuple(missing),
+            rests_on=rows,
+            urgency=Urgency.ROUTINE if outside else Urgency.INFORMATION,
+        )

@@ -1,0 +1,777 @@
+"""Measure a spine: every vertebra of a mask, and what the image holds inside it, as facts.
+
+A vertebra that cannot be measured is said to be so, with the reason; nothing is left out in
+silence. A doubtful result keeps its number and says what is doubtful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from endplate import evidence as evidence_of
+from endplate import vocabulary
+from endplate.evidence import Evidence
+from endplate.facts import Fact, InputProblem, Problem, Side, in_order
+from endplate.images import bone_quality_score, gates, hounsfield, picture
+from endplate.images.frame import Block, Bools, blocks
+from endplate.images.hounsfield import Density, Interior
+from endplate.images.metal import Found, metal
+from endplate.images.picture import Picture, Shown
+from endplate.images.vertebra import (
+    METHOD,
+    Estimate,
+    NotMeasurable,
+    Vertebra,
+    measured,
+    starts,
+)
+from endplate.images.volume import Mask, Points, Volume
+from endplate.levels import Column, Level, Span
+from endplate.levels import level as level_of
+from endplate.posture import Posture
+
+# The vertebrae that have a body with two free endplates.
+MEASURABLE = Span(Level.C3, Level.L6)
+L1_TO_L4 = Span(Level.L1, Level.L4)
+EVERYTHING = frozenset(
+    {"heights", "attenuation", "totalsegmentator", "bone_quality_score", "metal", "pictures"}
+)
+# Air reads near -1000 HU; no MR has values as low as this.
+_ONLY_CT = -500.0
+
+_METHODS = {
+    "ct.hounsfield.three_location": "endplate.ct.three_location/1",
+    "ct.hounsfield.axial": "endplate.ct.axial/1",
+    "ct.hounsfield.trabecular_volume": "endplate.ct.trabecular_volume/1",
+    "ct.hounsfield.totalsegmentator_mean": "totalsegmentator.spine_report/2.18.0",
+    "ct.hounsfield.totalsegmentator_median": "totalsegmentator.spine_report/2.18.0",
+    "mr.vertebral_bone_quality": "endplate.mr.vertebral_bone_quality/1",
+    "mr.marrow_signal": "endplate.mr.vertebral_bone_quality/1",
+    "mr.csf_signal": "endplate.mr.vertebral_bone_quality/1",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Measured:
+    """What came out of a measurement.
+
+    Attributes
+    ----------
+    facts
+        All that was measured, in the fixed order.
+    pictures
+        What was measured, drawn on the image.
+    problems
+        What could not be measured, and why.
+    vertebrae
+        The frames, planes and outlines by level, for what builds on them.
+    """
+
+    facts: tuple[Fact, ...]
+    pictures: tuple[Picture, ...]
+    problems: tuple[Problem, ...]
+    vertebrae: Mapping[str, Vertebra]
+
+
+def measure(
+    image: Volume | None,
+    mask: Mask,
+    *,
+    evidence: Evidence | None = None,
+    levels: Collection[str] | None = None,
+    posture: Posture | None = None,
+    modality: str | None = None,
+    instrumented: Collection[str] = (),
+    quantities: Collection[str] = EVERYTHING,
+) -> Measured:
+    """Measure all vertebrae of a mask, or those named.
+
+    Parameters
+    ----------
+    image
+        CT (HU) or T1 MR on the mask's grid; None measures geometry alone.
+    mask
+        Labels of whole vertebrae or of their bodies.
+    levels
+        Levels to be measured; by default all from C3 to L6 that are labelled.
+    posture
+        How the person lay or stood, where the image's header does not tell.
+    modality
+        ``CT`` or ``MR``, where the image's header does not tell.
+    instrumented
+        Levels that are known to hold implants; their density is not used.
+    quantities
+        Which of `EVERYTHING` is wanted.
+
+    Raises
+    ------
+    InputProblem
+        If the mask does not fit the image, holds no whole-number labels, or the modality
+        cannot be told.
+    """
+    unknown = set(quantities) - EVERYTHING
+    if unknown:
+        raise ValueError(f"{sorted(unknown)}: are no quantities. Known: {sorted(EVERYTHING)}.")
+    mask = _usable(mask, image)
+    if image is not None:
+        image = _with_known(image, modality, posture)
+    wanted = (
+        frozenset(quantities) if image is not None else frozenset({"heights"}) & set(quantities)
+    )
+    run = _Run(
+        image=image,
+        mask=mask,
+        evidence=evidence or evidence_of.shipped(),
+        wanted=wanted,
+        posture=posture or (image.acquisition.posture if image is not None else None),
+        instrumented=frozenset(level_of(n).value for n in instrumented),
+    )
+    return run.all(None if levels is None else [level_of(n).value for n in levels])
+
+
+# -- what comes in ----------------------------------------------------------------------------
+
+
+def _usable(mask: Mask, image: Volume | None) -> Mask:
+    """The mask with whole-number labels, on the image's grid."""
+    volume = mask.volume
+    if image is not None and not volume.same_grid(image, float(image.spacing.min()) / 10):
+        raise InputProblem(
+            f"Mask: cannot be used with this image. It needs the image's grid of "
+            f"{_size(image)} voxels in the same place; its own has {_size(volume)}. "
+            f"Resample the mask onto the image, or give the image that it was made on."
+        )
+    if not np.issubdtype(volume.array.dtype, np.integer):
+        whole = np.nan_to_num(volume.array)
+        if not np.array_equal(whole, np.rint(whole)):
+            raise InputProblem(
+                "Mask: cannot be read as labels. It needs whole numbers; it holds fractions. "
+                "Give the label map itself, not a probability map or an interpolated one."
+            )
+        volume = replace(volume, array=whole.astype(np.int32))
+    return replace(mask, volume=volume)
+
+
+def _size(volume: Volume) -> str:
+    return " x ".join(str(n) for n in volume.array.shape)
+
+
+def _with_known(image: Volume, modality: str | None, posture: Posture | None) -> Volume:
+    """The image with its modality settled."""
+    taken = image.acquisition
+    known = modality or taken.modality
+    if not known:
+        with np.errstate(invalid="ignore"):
+            lowest = np.nanmin(image.array) if image.array.size else np.nan
+        if lowest < _ONLY_CT:
+            known = "CT"
+    if known not in ("CT", "MR"):
+        raise InputProblem(
+            "Image: cannot be measured. It needs to be a CT or a T1 MR; its header does not say "
+            "which it is, and its values do not tell. Say which with the modality option."
+        )
+    taken = replace(taken, modality=known, posture=posture or taken.posture)
+    return replace(image, acquisition=taken)
+
+
+# -- the run ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One measurement on its way: what came in, and what has come out so far."""
+
+    image: Volume | None
+    mask: Mask
+    evidence: Evidence
+    wanted: frozenset[str]
+    posture: Posture | None
+    instrumented: frozenset[str]
+    facts: list[Fact] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    vertebrae: dict[str, Vertebra] = field(default_factory=dict)
+    interiors: dict[str, Interior] = field(default_factory=dict)
+    densities: dict[str, Density] = field(default_factory=dict)
+    deformity: dict[str, str] = field(default_factory=dict)
+    cut: dict[str, Points] = field(default_factory=dict)
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Image and mask by name."""
+        mask = f"mask {self.mask.volume.name or self.mask.system or 'without a name'}"
+        if self.image is None:
+            return mask
+        return f"{self.image.name or self.image.uid or 'image without a name'}, {mask}"
+
+    def all(self, levels: list[str] | None) -> Measured:
+        """Everything that was asked for."""
+        there = blocks(self.mask)
+        names = self._levels(there, levels)
+        self._find_vertebrae(there, names)
+        if "heights" in self.wanted:
+            self._heights()
+        else:
+            self._grade_deformities()
+        found = Found((), {})
+        image = self.image
+        if image is not None and image.acquisition.modality == "CT":
+            if "metal" in self.wanted:
+                found = metal(image, there, self.evidence)
+                self._metal(found)
+            self._attenuation(image, found)
+        elif image is not None and "bone_quality_score" in self.wanted:
+            self._bone_quality_score(image, there)
+        return Measured(
+            facts=in_order(self.facts),
+            pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
+            problems=tuple(sorted(self.problems)),
+            vertebrae=self.vertebrae,
+        )
+
+    def _levels(self, there: Mapping[str, Block], asked: list[str] | None) -> list[str]:
+        """The vertebrae to be measured, from the head down."""
+        labelled = [n for n in there if n in Level.__members__ and n in MEASURABLE]
+        if asked is not None:
+            for name in sorted(set(asked) - set(labelled), key=Level):
+                self._problem(
+                    "measurement.level_not_labelled",
+                    f"{name}: has no label in the mask"
+                    if name in MEASURABLE
+                    else f"{name}: is not measured; it has no two free endplates",
+                    "Name levels that are labelled, or give a mask that has them.",
+                )
+        elif not labelled:
+            self._problem(
+                "measurement.no_vertebra",
+                "The mask holds no vertebra from C3 to L6 that has any voxels.",
+                "Check that the labels are read by the right label system.",
+            )
+        chosen = [n for n in labelled if asked is None or n in asked]
+        return sorted(chosen, key=Level)
+
+    # -- vertebrae --
+
+    def _find_vertebrae(self, there: Mapping[str, Block], names: list[str]) -> None:
+        """Measure each vertebra's frame, and say of each whether the image cuts it."""
+        around = [n for n in there if n in Level.__members__ and (n in MEASURABLE or n == Level.S1)]
+        around.sort(key=Level)
+        whole = self.mask.parts != "body"
+        begin = starts(there, around, whole=whole)
+        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
+        least = self.evidence.row("measurement.least_voxels")
+        fragments = self.evidence.row("measurement.mask_fragments")
+        for name in names:
+            block = there[name]
+            part, reason, code = "", "", ""
+            if least.met(block.count):
+                reason, code = f"its label has only {block.count} voxels", "too_few_voxels"
+            else:
+                try:
+                    vertebra = measured(name, block, begin[name], self.evidence)
+                    part = _cut_part(vertebra)
+                    if part != "body":
+                        self.vertebrae[name] = vertebra
+                except NotMeasurable as problem:
+                    reason, code = str(problem), "no_body"
+            if block.touches and name not in self.vertebrae:
+                part, reason = "body", ""
+            doubts = list(self.vertebrae[name].doubts) if name in self.vertebrae else []
+            doubts += ["its arch is cut by the field of view"] if part == "arch" else []
+            doubts += ["its label is in pieces"] if fragments.met(block.fragments) else []
+            self.doubts[name] = tuple(doubts)
+            self._place(name, block, begin[name].centre, part, anchor)
+            if part == "body":
+                self.cut[name] = begin[name].centre
+                self._problem(
+                    "measurement.cut_by_field_of_view",
+                    f"{name}: is cut by the field of view and was not measured",
+                    "Use an image that shows the whole vertebra.",
+                )
+            elif reason:
+                self._not_measured(name, "the vertebra", reason, code)
+
+    def _place(self, name: str, block: Block, centre: Points, part: str, anchor: str) -> None:
+        details: dict[str, float | str] = {
+            **{f"centre_{a}": round(float(x), 1) for a, x in zip("xyz", centre, strict=True)},
+            "voxels": float(block.count),
+            "fragments": round(block.fragments, 3),
+            "sacrum": anchor,
+        }
+        if part:
+            details["part"] = part
+        self._fact("vertebra.cut_by_field_of_view", bool(part), level=name, details=details)
+
+    # -- heights and deformity --
+
+    def _heights(self) -> None:
+        wide = self._slice_doubts()
+        for name, vertebra in self.vertebrae.items():
+            doubts = (*self.doubts[name], *wide)
+            for which, estimate in vertebra.heights.items():
+                self._estimate(
+                    f"vertebra.height.{which}", estimate, name, doubts, self._taken(), METHOD
+                )
+            body = body_voxels(vertebra, whole=self.mask.parts != "body")
+            volume = np.count_nonzero(body) * self.mask.volume.voxel_volume / 1000
+            self._fact(
+                "vertebra.body_volume", volume, level=name, method=METHOD, doubts=doubts,
+                details={"width": round(vertebra.width, 2), "depth": round(vertebra.depth, 2)},
+            )  # fmt: skip
+        for name, (losses, reference) in self._grade_deformities().items():
+            doubts = (*self.doubts[name], *wide)
+            for what, estimate in losses.items():
+                details = dict(self._taken())
+                if what == "vertebra.crush":
+                    details["reference"] = reference
+                self._estimate(what, estimate, name, doubts, details, METHOD)
+            if name in self.deformity:
+                self._genant(name, losses, reference, doubts)
+
+    def _genant(
+        self,
+        name: str,
+        losses: Mapping[str, Estimate],
+        reference: str,
+        doubts: tuple[str, ...],
+    ) -> None:
+        worst = max(losses, key=lambda what: losses[what].value)
+        low, high = losses[worst].interval
+        grades = [gates.genant_grade(x, self.evidence)[0] for x in (low, high)]
+        details: dict[str, float | str] = {
+            "worst": worst,
+            "loss": round(losses[worst].value, 1),
+            "grade_low": grades[0],
+            "grade_high": grades[1],
+            "crush": f"against {reference}" if reference else "not assessed: no sound neighbour",
+        }
+        if grades[0] != grades[1]:
+            doubts = (*doubts, f"the error of the heights reaches from {grades[0]} to {grades[1]}")
+        self._fact(
+            "vertebra.genant_grade", self.deformity[name], level=name, method=METHOD,
+            doubts=doubts, details=details,
+        )  # fmt: skip
+
+    def _grade_deformities(self) -> dict[str, tuple[dict[str, Estimate], str]]:
+        """Losses of height by level, and the neighbours that crush was measured against."""
+        mild = self.evidence.row("measurement.genant.mild")
+        found: dict[str, tuple[dict[str, Estimate], str]] = {}
+        for name, vertebra in self.vertebrae.items():
+            heights = vertebra.heights
+            losses = {
+                "vertebra.wedge": _loss(heights["anterior"], heights["posterior"]),
+                "vertebra.biconcavity": _loss(heights["middle"], heights["posterior"]),
+            }
+            found[name] = (losses, "")
+        sound = {n for n, (x, _) in found.items() if not any(mild.met(e.value) for e in x.values())}
+        column = Column.of([Level(n) for n in self.vertebrae])
+        for name, (losses, _) in list(found.items()):
+            if name not in gates.GRADED:
+                continue
+            beside = [column.above(Level(name)), column.below(Level(name))]
+            near = [n.value for n in beside if n in sound and n in gates.GRADED]
+            if near:
+                posterior = [self.vertebrae[n].heights["posterior"] for n in near]
+                reference = Estimate(
+                    float(np.mean([p.value for p in posterior])),
+                    float(np.sqrt(sum(p.error**2 for p in posterior))) / len(posterior),
+                )
+                own = self.vertebrae[name].heights["posterior"]
+                losses["vertebra.crush"] = _loss(own, reference)
+                found[name] = (losses, ", ".join(near))
+            worst = max(e.value for e in losses.values())
+            self.deformity[name] = gates.genant_grade(worst, self.evidence)[0]
+        return found
+
+    # -- attenuation --
+
+    def _attenuation(self, image: Volume, found: Found) -> None:
+        taken = self._taken()
+        usual = self._scan_doubts()
+        if not self.wanted & {"attenuation", "totalsegmentator"}:
+            return
+        for name, vertebra in self.vertebrae.items():
+            if "attenuation" in self.wanted:
+                self.interiors[name] = Interior(vertebra, image, self.evidence)
+            usable, reasons = self._usable_at(name, found)
+            details = {**taken, **usable}
+            doubts = (*self.doubts[name], *usual, *reasons)
+            if "attenuation" in self.wanted:
+                self._regions(name, details, doubts)
+            if "totalsegmentator" in self.wanted:
+                self._totalsegmentator(name, vertebra, image, details, doubts)
+        if "attenuation" in self.wanted:
+            for what in ("ct.hounsfield.three_location", "ct.hounsfield.axial"):
+                self._lumbar_mean(what)
+
+    def _usable_at(self, name: str, found: Found) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Whether a level's density may be used, and what speaks against it."""
+        limit = self.evidence.row("measurement.metal.distance")
+        distance = found.distances.get(name)
+        searched = "metal" in self.wanted
+        near = distance is not None and limit.met(distance)
+        details = {"metal": ("near" if near else "none") if searched else "unknown"}
+        reasons = [f"there is metal within {limit.number:g} mm"] if near else []
+        if name in self.instrumented:
+            details["metal"] = "near"
+            reasons.append("it holds an implant")
+        spot = self.evidence.row("measurement.hounsfield.focus")
+        if name in self.interiors and spot.met(self.interiors[name].focus):
+            reasons.append("a part of its trabecular bone is far from the density of the rest")
+        grade = self.deformity.get(name, "none")
+        if grade != "none":
+            reasons.append(f"it is deformed ({grade})")
+        details["usable"] = "no" if reasons else "yes"
+        return details, tuple(reasons)
+
+    def _regions(
+        self,
+        name: str,
+        details: Mapping[str, float | str],
+        doubts: tuple[str, ...],
+    ) -> None:
+        """Attenuation by the three definitions of ours."""
+        interior = self.interiors[name]
+        for what, density_of in (
+            ("ct.hounsfield.three_location", interior.three_location),
+            ("ct.hounsfield.axial", interior.axial),
+            ("ct.hounsfield.trabecular_volume", interior.trabecular_volume),
+        ):
+            try:
+                density = density_of()
+            except NotMeasurable as problem:
+                concept = vocabulary.concept(what).name
+                self._not_measured(name, concept, str(problem), "too_few_voxels")
+                continue
+            if what == "ct.hounsfield.three_location":
+                self.densities[name] = density
+            more: dict[str, float | str] = {
+                "mean": round(density.mean, 2),
+                "median": round(density.median, 2),
+                "sd": round(density.sd, 2),
+                "voxels": float(density.voxels),
+                "margin_mm": round(interior.margin, 2),
+                "noise_correlation": round(interior.inflation, 2),
+                **{k: round(x, 2) for k, x in density.parts.items()},
+            }
+            self._estimate(
+                what, density.estimate, name, (*doubts, *density.doubts), {**details, **more},
+                _METHODS[what],
+            )  # fmt: skip
+
+    def _totalsegmentator(
+        self,
+        name: str,
+        vertebra: Vertebra,
+        image: Volume,
+        details: Mapping[str, float | str],
+        doubts: tuple[str, ...],
+    ) -> None:
+        whole = self.mask.parts != "body"
+        body = body_voxels(vertebra, whole=whole)
+        try:
+            mean, median, count = hounsfield.totalsegmentator(
+                body, image, vertebra.block.start, self.evidence
+            )
+        except NotMeasurable as problem:
+            self._not_measured(
+                name, "attenuation by TotalSegmentator's definition", str(problem),
+                "too_few_voxels",
+            )  # fmt: skip
+            return
+        cut = "cut from the whole vertebra by Endplate" if whole else "as labelled"
+        more: dict[str, float | str] = {"voxels": float(count), "body": cut}
+        for statistic, value in (("mean", mean), ("median", median)):
+            what = f"ct.hounsfield.totalsegmentator_{statistic}"
+            self._fact(
+                what, value, level=name, method=_METHODS[what], doubts=doubts,
+                details={**details, **more},
+            )  # fmt: skip
+
+    def _lumbar_mean(self, what: str) -> None:
+        """The mean of L1-L4, of the levels that may be used."""
+        facts = {f.level: f for f in self.facts if f.what == what and f.level in L1_TO_L4}
+        used = {n: f for n, f in facts.items() if f.details.get("usable") == "yes" and n}
+        if len(used) < self.evidence.row("measurement.hounsfield.least_levels").number:
+            return
+        names = sorted((n for n in used if n), key=Level)
+        errors = [_error(used[n]) for n in names]
+        estimate = Estimate(
+            float(np.mean([used[n].number for n in names])),
+            float(np.sqrt(np.square(errors).sum())) / len(names),
+        )
+        every = [v.value for v in Column().within(L1_TO_L4)]
+        out = [n for n in every if n not in used]
+        details: dict[str, float | str] = {
+            **self._taken(), "levels": ", ".join(names), "left_out": ", ".join(out),
+            "usable": "yes", "metal": "none",
+        }  # fmt: skip
+        if self.wanted & {"metal"} == frozenset():
+            details["metal"] = "unknown"
+        doubts = tuple(dict.fromkeys(d for n in names for d in used[n].doubts))
+        self._estimate(what, estimate, str(L1_TO_L4), doubts, details, _METHODS[what])
+
+    def _metal(self, found: Found) -> None:
+        for one in found.places:
+            details: dict[str, float | str] = {
+                "voxels": float(one.voxels),
+                "highest": one.highest,
+                "volume_ml": round(one.voxels * self.mask.volume.voxel_volume / 1000, 2),
+                **{
+                    f"centre_{a}": round(float(x), 1)
+                    for a, x in zip("xyz", one.centre, strict=True)
+                },
+            }
+            self._fact("imaging.metal", one.place, level=one.level, side=one.side, details=details)
+
+    # -- bone quality score --
+
+    def _bone_quality_score(self, image: Volume, there: Mapping[str, Block]) -> None:
+        taken = self._taken()
+        marrows = {}
+        for name, vertebra in self.vertebrae.items():
+            interior = self.interiors[name] = Interior(vertebra, image, self.evidence)
+            try:
+                signal = bone_quality_score.marrow(interior, self.evidence)
+            except NotMeasurable as problem:
+                self._not_measured(name, "its marrow signal", str(problem), "too_few_voxels")
+                continue
+            usable, reasons = self._usable_at(name, Found((), {}))
+            if usable["usable"] == "yes" and name in bone_quality_score.MARROW_LEVELS:
+                marrows[name] = signal
+            details: dict[str, float | str] = {**taken, **usable, "voxels": float(signal.voxels)}
+            doubts = (*self.doubts[name], *reasons)
+            self._estimate("mr.marrow_signal", signal.estimate, name, doubts, details,
+                           _METHODS["mr.marrow_signal"])  # fmt: skip
+        try:
+            if not marrows:
+                raise NotMeasurable("none of L1 to L4 can be used")
+            usable_fluid = [n for n in self.vertebrae if n not in self.instrumented]
+            fluid = bone_quality_score.fluid(
+                image, there, self.vertebrae, usable_fluid, self.evidence
+            )
+            score = bone_quality_score.score(marrows, fluid)
+        except NotMeasurable as problem:
+            self._problem(
+                "measurement.bone_quality_score",
+                f"The vertebral bone quality score was not measured: {problem}",
+                "Give a mask of the bodies of L1-L4 and of the fluid, on a T1 image.",
+            )
+            return
+        self._estimate(
+            "mr.csf_signal", fluid.estimate, fluid.level, fluid.doubts,
+            {**taken, "voxels": float(fluid.voxels)}, _METHODS["mr.csf_signal"],
+        )  # fmt: skip
+        self._score(score, fluid)
+
+    def _score(self, score: bone_quality_score.Score, fluid: bone_quality_score.Signal) -> None:
+        names = sorted(score.marrow, key=Level)
+        out = [n for n in bone_quality_score.MARROW_LEVELS if n not in names]
+        doubts = list(fluid.doubts)
+        doubts += [f"{', '.join(out)} could not be used"] if out else []
+        doubts += self._acquisition_doubts()
+        for name in names:
+            doubts += [f"{name}: {d}" for d in self.doubts[name]]
+        details: dict[str, float | str] = {
+            **self._taken(), "levels": ", ".join(names), "left_out": ", ".join(out),
+            "csf_level": fluid.level,
+        }  # fmt: skip
+        what = "mr.vertebral_bone_quality"
+        self._estimate(what, score.estimate, str(L1_TO_L4), tuple(doubts), details, _METHODS[what])
+
+    def _acquisition_doubts(self) -> list[str]:
+        assert self.image is not None
+        taken = self.image.acquisition
+        doubts = []
+        for name, value in (
+            ("repetition_time", taken.repetition_time),
+            ("echo_time", taken.echo_time),
+        ):
+            said = name.replace("_", " ")
+            rows = [self.evidence.row(f"measurement.vbq.{name}_{end}") for end in ("from", "to")]
+            if value is None:
+                doubts.append(f"its {said} is unknown")
+            elif not all(row.met(value) for row in rows):
+                doubts.append(f"its {said} of {value:g} ms is outside what norms exist for")
+        if taken.contrast:
+            doubts.append("contrast was given")
+        return doubts
+
+    # -- pictures --
+
+    def _pictures(self) -> Iterator[Picture]:
+        if self.image is None or not self.vertebrae:
+            return
+        by_level = {
+            f.level: f for f in self.facts if f.what in ("ct.hounsfield.three_location",
+                                                         "mr.marrow_signal")
+        }  # fmt: skip
+        shown = []
+        for name, vertebra in self.vertebrae.items():
+            fact, density = by_level.get(name), self.densities.get(name)
+            caption = "" if fact is None else f"{fact.number:.0f}"
+            if fact is not None and fact.what.startswith("ct."):
+                caption += " HU"
+            lines = hounsfield.outlines(self.interiors[name]) if density is not None else []
+            values = [f"{x:.0f} HU" for x in density.parts.values()] if density else []
+            shown.append(Shown(vertebra=vertebra, caption=caption, outlines=lines, values=values))
+        yield picture.sagittal(self.image, shown, cut=self.cut)
+        if any(s.outlines for s in shown):
+            yield picture.across(self.image, shown)
+
+    # -- facts --
+
+    def _taken(self) -> dict[str, float | str]:
+        """What is known of the acquisition, and what is not, for every density."""
+        if self.image is None:
+            return {}
+        taken = self.image.acquisition
+        contrast = "unknown" if taken.contrast is None else "yes" if taken.contrast else "no"
+        known: dict[str, float | str | None] = {
+            "modality": taken.modality,
+            "contrast": contrast,
+            "slice_spacing": round(float(self.image.spacing[self.image.slice_axis]), 3),
+            "spacing_smallest": round(float(self.image.spacing.min()), 3),
+            "scanner": taken.scanner,
+        }
+        if taken.modality == "CT":
+            known |= {"tube_voltage": taken.tube_voltage, "kernel": taken.kernel}
+        else:
+            known |= {
+                "field_strength": taken.field_strength, "repetition_time": taken.repetition_time,
+                "echo_time": taken.echo_time, "sequence": taken.sequence,
+            }  # fmt: skip
+        return {k: "unknown" if v is None else v for k, v in known.items()}
+
+    def _slice_doubts(self) -> tuple[str, ...]:
+        spacing = float(self.mask.volume.spacing.max())
+        wide = self.evidence.row("measurement.slice_spacing").met(spacing)
+        return (f"its slices are {spacing:.3g} mm apart",) if wide else ()
+
+    def _scan_doubts(self) -> tuple[str, ...]:
+        """What of the acquisition speaks against any attenuation measured on it."""
+        assert self.image is not None
+        taken = self.image.acquisition
+        doubts = list(self._slice_doubts())
+        valid = self.evidence.row("bone.hounsfield.tube_voltage.valid").number
+        if taken.contrast:
+            doubts.append("contrast was given")
+        if taken.tube_voltage is not None and taken.tube_voltage != valid:
+            doubts.append(f"it was taken at {taken.tube_voltage:g} kV, not {valid:g}")
+        if taken.kernel and gates.kernel_kind(taken.kernel, self.evidence) == "sharp":
+            doubts.append(f"its kernel {taken.kernel} is sharp")
+        doubts += [
+            f"the image was found to have {p.replace('_', ' ')}" for p in self.image.problems
+        ]
+        return tuple(doubts)
+
+    def _estimate(
+        self,
+        what: str,
+        estimate: Estimate,
+        level: str,
+        doubts: tuple[str, ...],
+        details: Mapping[str, float | str],
+        method: str,
+    ) -> None:
+        """A fact with its interval; refused where no person can have such a value."""
+        low, high = estimate.interval
+        self._fact(
+            what, estimate.value, level=level, interval=(low, high), doubts=doubts,
+            details={**details, "standard_error": round(estimate.error, 3)}, method=method,
+        )  # fmt: skip
+
+    def _fact(
+        self,
+        what: str,
+        value: float | str | bool,
+        *,
+        level: str | None = None,
+        side: Side | None = None,
+        interval: tuple[float, float] | None = None,
+        doubts: Sequence[str] = (),
+        details: Mapping[str, float | str] | None = None,
+        method: str | None = METHOD,
+    ) -> None:
+        concept = vocabulary.concept(what)
+        if concept.kind == "number":
+            number = float(value)
+            if concept.plausible and not concept.plausible[0] <= number <= concept.plausible[1]:
+                self._not_measured(
+                    level or "", concept.name, "the value found is not one that a person can have",
+                    "implausible",
+                )  # fmt: skip
+                return
+            value = round(number, 3)
+            interval = interval and (round(interval[0], 3), round(interval[1], 3))
+        self.facts.append(
+            Fact(
+                what=what,
+                value=value,
+                unit=concept.unit if concept.kind == "number" else "",
+                on=self.image.acquisition.on if self.image is not None else None,
+                level=level,
+                side=side,
+                source=self.source,
+                method=method,
+                interval=interval,
+                posture=self.posture,
+                quality="doubtful" if doubts else "ok",
+                doubts=tuple(dict.fromkeys(doubts)),
+                details=details or {},
+            )
+        )
+
+    def _not_measured(self, level: str, what: str, reason: str, code: str) -> None:
+        self._fact(
+            "vertebra.not_measured", reason, level=level, details={"what": what, "reason": code}
+        )
+        self._problem(
+            f"measurement.{code}",
+            f"{level}: {what} was not measured: {reason}",
+            "Check the label of this vertebra on the image.",
+        )
+
+    def _problem(self, id: str, says: str, try_: str) -> None:
+        self.problems.append(Problem(problem=id, says=says + ".", where=self.source, try_=(try_,)))
+
+
+def _loss(height: Estimate, reference: Estimate) -> Estimate:
+    """The loss of a height against a reference, in percent."""
+    ratio = height.value / reference.value
+    spread = np.hypot(height.error / height.value, reference.error / reference.value)
+    return Estimate(100 * (1 - ratio), float(100 * ratio * spread))
+
+
+def _error(fact: Fact) -> float:
+    return float(fact.details["standard_error"])
+
+
+def body_voxels(vertebra: Vertebra, *, whole: bool) -> Bools:
+    """The body's voxels in its block: all of the label, or what lies before the posterior wall."""
+    block = vertebra.block
+    if not whole:
+        return block.inside
+    index = np.argwhere(block.inside)
+    local = vertebra.frame.to_local(block.to_world(index))
+    body = index[local[:, 1] <= vertebra.wall[0] + vertebra.wall[1] * local[:, 2]]
+    found = np.zeros_like(block.inside)
+    found[tuple(body.T)] = True
+    return found
+
+
+def _cut_part(vertebra: Vertebra) -> str:
+    """Which part of a vertebra the border of the image cuts: ``body``, ``arch`` or nothing."""
+    block = vertebra.block
+    if not block.touches:
+        return ""
+    index = np.argwhere(block.inside)
+    at = index + block.start
+    last = np.array(block.volume.array.shape) - 1
+    border = ((at == 0) | (at == last)).any(axis=1)
+    local = vertebra.frame.to_local(block.to_world(index[border]))
+    wall = vertebra.wall[0] + vertebra.wall[1] * local[:, 2]
+    return "body" if (local[:, 1] <= wall).any() else "arch"

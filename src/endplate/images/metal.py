@@ -1,0 +1,119 @@
+"""Metal on CT: where in the image it is, named by the nearest bone, and how near to each bone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from endplate.evidence import Evidence
+from endplate.facts import Side
+from endplate.images.frame import Block
+from endplate.images.volume import Points, Volume
+from endplate.levels import Level
+
+# Points that stand for one bone, and for all metal: enough that none lies more than a few mm
+# from one of them.
+_POINTS_OF_A_BONE = 2500
+_POINTS_OF_METAL = 20000
+# Metal farther than this from every labelled bone (mm) is named by no bone.
+_BELONGS_WITHIN = 60.0
+_BONES = {"sacrum": "sacrum", "femur": "hip", "hip": "hip"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metal:
+    """The metal at one bone.
+
+    Attributes
+    ----------
+    place
+        What it is called: ``left hip``, ``L4``, ``sacrum``.
+    level, side
+        The vertebra, or the patient's side, where there is one.
+    voxels, highest
+        How many voxels are above the threshold, and the highest attenuation among them.
+    centre
+        Their mean position, LPS mm.
+    distance
+        The median distance from them to that bone, mm.
+    """
+
+    place: str
+    level: str | None
+    side: Side | None
+    voxels: int
+    highest: float
+    centre: Points
+    distance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """All metal of an image, and its distance from each bone (mm)."""
+
+    places: tuple[Metal, ...]
+    distances: Mapping[str, float]
+
+
+def metal(image: Volume, blocks: Mapping[str, Block], evidence: Evidence) -> Found:
+    """Find metal in a CT: every voxel above the threshold, grouped by the nearest bone."""
+    threshold = evidence.row("measurement.metal.threshold").number
+    index = np.argwhere(image.array > threshold)
+    if not len(index):
+        return Found((), {})
+    values = image.array[tuple(index.T)]
+    keep = slice(None, None, max(1, len(index) // _POINTS_OF_METAL))
+    points = image.to_world(index[keep])
+    bones = {n: _points(b) for n, b in blocks.items() if _bone(n) is not None}
+    places: list[Metal] = []
+    distances: dict[str, float] = {}
+    if bones:
+        names = list(bones)
+        owner = np.repeat(np.arange(len(names)), [len(bones[n]) for n in names])
+        away, nearest = cKDTree(np.concatenate([bones[n] for n in names])).query(points)
+        to_metal = cKDTree(points)
+        distances = {n: float(to_metal.query(p)[0].min()) for n, p in bones.items()}
+        labels = [_bone(names[owner[i]]) for i in nearest]
+        labels = [
+            label if far <= _BELONGS_WITHIN else None
+            for label, far in zip(labels, away, strict=True)
+        ]
+    else:
+        away = np.full(len(points), np.nan)
+        labels = [None] * len(points)
+    for label in dict.fromkeys(labels):
+        there = np.array([one == label for one in labels])
+        place, level, side = label or ("away from the labelled bones", None, None)
+        places.append(
+            Metal(
+                place=place,
+                level=level,
+                side=side,
+                voxels=round(np.count_nonzero(there) * len(index) / len(points)),
+                highest=float(values[keep][there].max()),
+                centre=points[there].mean(axis=0),
+                distance=float(np.median(away[there])),
+            )
+        )
+    return Found(tuple(sorted(places, key=lambda m: m.place)), distances)
+
+
+def _bone(structure: str) -> tuple[str, str | None, Side | None] | None:
+    """What a structure is called in a sentence, its level and side; None if it is no bone."""
+    if structure in Level.__members__:
+        return structure, structure, None
+    name, _, end = structure.partition("_")
+    if name not in _BONES:
+        return None
+    if end in ("left", "right"):
+        side: Side = "left" if end == "left" else "right"
+        return f"{side} {_BONES[name]}", None, side
+    return _BONES[name], None, None
+
+
+def _points(block: Block) -> Points:
+    index = np.argwhere(block.inside)
+    return block.to_world(index[:: max(1, len(index) // _POINTS_OF_A_BONE)])

@@ -1,0 +1,289 @@
+"""Pictures of a measurement: what was measured, drawn on the image it was measured on.
+
+Anterior is at the viewer's left and labelled; in planes across the body the patient's right is at
+the viewer's left, as radiologists look at it. No name, date or number of a patient is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from endplate.images.vertebra import Vertebra
+from endplate.images.volume import Points, Volume
+
+ENDPLATES, REGIONS, HEIGHTS, TEXT = "#F0E442", "#E69F00", "#56B4E9", "#FFFFFF"
+_CANVAS, _FAINT = "#101418", "#9AA4AD"
+_BONE_WINDOW = (-200.0, 700.0)  # HU shown as black and as white
+_ROOM = {"front": 62.0, "back": 75.0, "above": 22.0, "below": 60.0}  # mm around the bodies
+_TILE = 62.0  # mm: side of a picture across one body
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG with a name and a text that says what is seen on it."""
+
+    name: str
+    png: bytes
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What is drawn of one vertebra.
+
+    Attributes
+    ----------
+    vertebra
+        Its frame, planes and height lines.
+    caption
+        What stands beside its name.
+    outlines
+        The ellipses of the measured planes, closed lines of LPS points.
+    values
+        What stands under each plane's picture.
+    """
+
+    vertebra: Vertebra
+    caption: str = ""
+    outlines: Sequence[Points] = ()
+    values: Sequence[str] = ()
+
+
+def sagittal(image: Volume, shown: Sequence[Shown], *, cut: Mapping[str, Points]) -> Picture:
+    """The spine from the side, in a plane that follows it sideways.
+
+    Parameters
+    ----------
+    shown
+        The vertebrae from the head down; at least one.
+    cut
+        Middles (LPS mm) of vertebrae that the field of view cuts, by level.
+    """
+    view = _View.along(shown)
+    canvas = Image.fromarray(_grey(image, view.sampled(image)), "L").convert("RGB")
+    draw = ImageDraw.Draw(canvas)
+    for one in shown:
+        _draw_vertebra(draw, view, one)
+    for level, centre in cut.items():
+        x, y = view.pixel(centre)
+        draw.text((x, y), f"{level} cut", fill=_FAINT, font=_font(15), anchor="mm")
+    _draw_frame(draw, view, canvas.size)
+    names = [s.vertebra.level for s in shown]
+    said = "; ".join(f"{s.vertebra.level} {s.caption}".strip() for s in shown)
+    says = (
+        f"Sagittal reformat along the spine, {names[0]} to {names[-1]}, anterior at the left. "
+        f"Lines: endplate planes, heights, and the planes in which attenuation was measured. {said}"
+    )
+    return Picture("sagittal", _png(canvas), says)
+
+
+def across(image: Volume, shown: Sequence[Shown]) -> Picture:
+    """The three measured planes of each body, with the measured ellipse, one row per level."""
+    pixels = 170
+    rows = [s for s in shown if s.outlines]
+    wide, tall = 70 + 3 * (pixels + 8), 34 + len(rows) * (pixels + 8)
+    canvas = Image.new("RGB", (wide, tall), _CANVAS)
+    draw = ImageDraw.Draw(canvas)
+    for at, title in enumerate(("below superior endplate", "middle", "above inferior endplate")):
+        place = (70 + at * (pixels + 8) + pixels / 2, 17)
+        draw.text(place, title, fill=_FAINT, font=_font(13), anchor="mm")
+    for row, one in enumerate(rows):
+        top = 34 + row * (pixels + 8)
+        draw.text(
+            (35, top + pixels / 2), one.vertebra.level, fill=TEXT, font=_font(20), anchor="mm"
+        )
+        for column, outline in enumerate(one.outlines):
+            tile = _tile(image, one.vertebra, outline, pixels)
+            text = one.values[column] if column < len(one.values) else ""
+            pen = ImageDraw.Draw(tile)
+            _label(pen, (pixels / 2, pixels - 11), text, TEXT, 14)
+            _label(pen, (9, pixels / 2), "R", _FAINT, 13)
+            _label(pen, (pixels - 9, pixels / 2), "L", _FAINT, 13)
+            canvas.paste(tile, (70 + column * (pixels + 8), top))
+    said = "; ".join(f"{s.vertebra.level}: {', '.join(s.values)}" for s in rows)
+    says = (
+        f"Planes across the vertebral bodies with the measured ellipses, the patient's right at "
+        f"the left, posterior below. {said}"
+    )
+    return Picture("planes", _png(canvas), says)
+
+
+# -- the view from the side -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """A picture's place in the patient: from the front (left) to the back, from the head down."""
+
+    left: Points
+    back: Points
+    up: Points
+    path: tuple[Points, Points]  # height and sideways position of the bodies, mm
+    front_mm: float
+    top_mm: float
+    shape: tuple[int, int]
+    scale: float  # pixels per mm
+
+    @classmethod
+    def along(cls, shown: Sequence[Shown]) -> _View:
+        vertebrae = [s.vertebra for s in shown]
+        up = np.array([0.0, 0.0, 1.0])
+        back = np.mean([v.frame.axes[:, 1] for v in vertebrae], axis=0)
+        back = back - up * (back @ up)
+        back /= np.linalg.norm(back)
+        left = np.cross(back, up)
+        centres = np.array([v.frame.centre for v in vertebrae])
+        order = np.argsort(centres @ up)
+        ends = np.concatenate([np.concatenate(list(v.lines.values())) for v in vertebrae])
+        front = float((ends @ back).min()) - _ROOM["front"]
+        rear = float((ends @ back).max()) + _ROOM["back"]
+        top = float((ends @ up).max()) + _ROOM["above"]
+        bottom = float((ends @ up).min()) - _ROOM["below"]
+        scale = float(np.clip(1000 / (top - bottom), 2.0, 4.0))
+        return cls(
+            left, back, up, ((centres @ up)[order], (centres @ left)[order]), front, top,
+            (round((top - bottom) * scale), round((rear - front) * scale)), scale,
+        )  # fmt: skip
+
+    def sampled(self, image: Volume) -> npt.NDArray[np.float32]:
+        """The image in this view."""
+        z = self.top_mm - (np.arange(self.shape[0]) + 0.5) / self.scale
+        y = self.front_mm + (np.arange(self.shape[1]) + 0.5) / self.scale
+        x = np.interp(z, *self.path)
+        points = (
+            x[:, None, None] * self.left + y[None, :, None] * self.back + z[:, None, None] * self.up
+        )
+        return _interpolated(image, points)
+
+    def pixel(self, world: Points) -> tuple[float, float]:
+        """Where a point in the patient is drawn."""
+        return (
+            float((world @ self.back - self.front_mm) * self.scale),
+            float((self.top_mm - world @ self.up) * self.scale),
+        )
+
+
+def _draw_vertebra(draw: ImageDraw.ImageDraw, view: _View, one: Shown) -> None:
+    vertebra = one.vertebra
+    frame = vertebra.frame
+    for plane in (vertebra.superior, vertebra.inferior):
+        normal = plane.normal @ frame.axes
+        offset = float(normal @ frame.to_local(plane.centre))
+        ends = [
+            frame.to_world([0.0, v, (offset - normal[1] * v) / normal[2]])
+            for v in (vertebra.front, vertebra.back)
+        ]
+        draw.line([view.pixel(p) for p in ends], fill=ENDPLATES, width=2)
+    for line in vertebra.lines.values():
+        draw.line([view.pixel(p) for p in line], fill=HEIGHTS, width=2)
+    for outline in one.outlines:
+        v = frame.to_local(outline)[:, 1]
+        ends = [outline[int(np.argmin(v))], outline[int(np.argmax(v))]]
+        draw.line([view.pixel(p) for p in ends], fill=REGIONS, width=3)
+    front = view.pixel(frame.to_world([0.0, vertebra.front, 0.0]))
+    place = (front[0] - 14, front[1])
+    draw.text(place, vertebra.level, fill=TEXT, font=_font(19), anchor="rm", stroke_width=2,
+              stroke_fill="#000000")  # fmt: skip
+    if one.caption:
+        draw.text((place[0], place[1] + 17), one.caption, fill=REGIONS, font=_font(14),
+                  anchor="rm", stroke_width=2, stroke_fill="#000000")  # fmt: skip
+
+
+def _draw_frame(draw: ImageDraw.ImageDraw, view: _View, size: tuple[int, int]) -> None:
+    """Sides, scale and what the colours mean."""
+    wide, tall = size
+    _label(draw, (14, tall / 2), "A", TEXT, 22)
+    _label(draw, (wide - 14, tall / 2), "P", TEXT, 22)
+    length = 50 * view.scale
+    y = tall - 16
+    start = wide - 16 - length
+    draw.line([(start, y), (start + length, y)], fill=TEXT, width=2)
+    for x in (start, start + length):
+        draw.line([(x, y - 5), (x, y + 5)], fill=TEXT, width=2)
+    _label(draw, (start + length / 2, y - 12), "50 mm", TEXT, 14)
+    legend = (("endplate planes", ENDPLATES), ("heights", HEIGHTS), ("HU planes", REGIONS))
+    for row, (text, colour) in enumerate(legend):
+        at = tall - 16 - 18 * (len(legend) - 1 - row)
+        draw.line([(12, at), (32, at)], fill=colour, width=3)
+        draw.text((38, at), text, fill=TEXT, font=_font(14), anchor="lm", stroke_width=2,
+                  stroke_fill="#000000")  # fmt: skip
+
+
+# -- across one body --------------------------------------------------------------------------
+
+
+def _tile(image: Volume, vertebra: Vertebra, outline: Points, pixels: int) -> Image.Image:
+    """One plane of a body, with the ellipse that was measured in it."""
+    middle = outline[:-1].mean(axis=0)
+    normal = np.cross(outline[0] - middle, outline[len(outline) // 4] - middle)
+    normal /= np.linalg.norm(normal)
+    left = vertebra.frame.axes[:, 0] - normal * (vertebra.frame.axes[:, 0] @ normal)
+    left /= np.linalg.norm(left)
+    back = vertebra.frame.axes[:, 1] - normal * (vertebra.frame.axes[:, 1] @ normal)
+    back -= left * (back @ left)
+    back /= np.linalg.norm(back)
+    at = ((np.arange(pixels) + 0.5) / pixels - 0.5) * _TILE
+    points = middle + at[None, :, None] * left + at[:, None, None] * back
+    tile = Image.fromarray(_grey(image, _interpolated(image, points)), "L").convert("RGB")
+    scale = pixels / _TILE
+    line = [
+        (
+            float(((p - middle) @ left) * scale + pixels / 2),
+            float(((p - middle) @ back) * scale + pixels / 2),
+        )
+        for p in outline
+    ]
+    ImageDraw.Draw(tile).line(line, fill=REGIONS, width=2)
+    return tile
+
+
+# -- pixels -----------------------------------------------------------------------------------
+
+
+def _interpolated(image: Volume, points: Points) -> npt.NDArray[np.float32]:
+    index = np.moveaxis(image.to_index(points), -1, 0)
+    low = np.maximum(np.floor(index.reshape(3, -1).min(axis=1)).astype(int) - 1, 0)
+    high = np.ceil(index.reshape(3, -1).max(axis=1)).astype(int) + 2
+    part = image.array[tuple(slice(a, max(b, a + 1)) for a, b in zip(low, high, strict=True))]
+    if not part.size:
+        return np.full(index.shape[1:], np.nan, np.float32)
+    return np.asarray(
+        ndimage.map_coordinates(
+            np.asarray(part, np.float32), index - low[:, None, None], order=1, cval=np.nan
+        ),
+        np.float32,
+    )
+
+
+def _grey(image: Volume, values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Values as grey levels: a bone window on CT, the middle 98 % of the values on MR."""
+    low, high = _BONE_WINDOW
+    known = values[np.isfinite(values)]
+    if image.acquisition.modality == "MR" and len(known):
+        low, high = np.percentile(known, [1, 99])
+    grey = (np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-6) * 255
+    return np.asarray(np.clip(grey, 0, 255), np.uint8)
+
+
+def _label(
+    draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, colour: str, size: int
+) -> None:
+    draw.text(place, text, fill=colour, font=_font(size), anchor="mm", stroke_width=2,
+              stroke_fill="#000000")  # fmt: skip
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _png(picture: Image.Image) -> bytes:
+    into = BytesIO()
+    picture.save(into, "PNG")
+    return into.getvalue()
