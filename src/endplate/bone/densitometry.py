@@ -193,8 +193,9 @@ _IN_WORDS = {
 
 @rule(
     "bone.osteoporosis_by_dxa",
-    reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma", *SITES_ASK),
-)
+    reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma", *SITES_ASK,
+           *(f"bone.z_score.{s}" for s in (*ISCD_SITES, "site_unknown"))),
+)  # fmt: skip
 def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     """The WHO category of the lowest T-score at the sites that count.
 
@@ -250,6 +251,7 @@ def _no_site(patient: Patient, group: Group, rows: tuple[Row, ...]) -> Finding:
             says="The WHO categories do not apply to this person; the Z-score is read instead.",
             status=Status.NOT_APPLICABLE,
             because=group.because,
+            missing=_Z_TO_ORDER if _lowest_z_score(patient) is None else (),
             rests_on=(*rows, *group.rests_on),
         )
     missing = ("bone.t_score.total_hip", "bone.t_score.femoral_neck", "bone.t_score.lumbar_spine")
@@ -350,19 +352,15 @@ def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
     if group.answer == "yes":
         return None
     limit = evidence.row("bone.z_score.below_expected")
-    found = [
-        f for s in (*ISCD_SITES, "site_unknown")
-        if (f := lowest_of_newest(patient, f"bone.z_score.{s}")) is not None
-    ]  # fmt: skip
-    if not found:
+    lowest = _lowest_z_score(patient)
+    if lowest is None:
         return Finding(
             says="Density for age is unknown: there is no Z-score.",
             status=Status.UNKNOWN,
             because=group.because,
-            missing=("bone.z_score.total_hip", "bone.z_score.lumbar_spine", *group.missing),
+            missing=(*_Z_TO_ORDER, *group.missing),
             rests_on=(limit,),
         )
-    lowest = min(found, key=lambda f: f.number)
     below = limit.met(lowest.number)
     return Finding(
         says=f"Lowest Z-score {lowest.number:.1f}: "
@@ -377,6 +375,16 @@ def z_score(patient: Patient, evidence: Evidence) -> Finding | None:
         stage=Stage.NOW if below else Stage.BACKGROUND,
         urgency=Urgency.SOON if below else Urgency.INFORMATION,
     )
+
+
+_Z_TO_ORDER = ("bone.z_score.total_hip", "bone.z_score.lumbar_spine")
+
+
+def _lowest_z_score(patient: Patient) -> Fact | None:
+    found = (
+        lowest_of_newest(patient, f"bone.z_score.{s}") for s in (*ISCD_SITES, "site_unknown")
+    )  # fmt: skip
+    return min((f for f in found if f is not None), key=lambda f: f.number, default=None)
 
 
 def density_is_low_for_age(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
@@ -511,6 +519,7 @@ def spine_hip_discordance(patient: Patient, evidence: Evidence) -> Finding | Non
         unit="1",
         category="discordant" if discordant else "concordant",
         because=(spine, hip[1]),
+        missing=sites_not_measured(patient, HIP),
         rests_on=rows,
         stage=Stage.NOW if discordant else Stage.BACKGROUND,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from endplate import levels
 from endplate.bone.attenuation import (
     REGIONS,
     acquisition_not_known,
@@ -350,9 +351,11 @@ def vertebral_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
     if not deformed:
         return None
     known = patient.ever("fracture.vertebral.low_trauma")
-    where = ", ".join(f"{f.level} ({f.value})" for f in deformed)
-    if known.yes:
-        says = f"Vertebral deformity at {where}; a low-trauma vertebral fracture is on record."
+    recorded = [levels.span(f.level) for f in known.because if known.yes and f.level]
+    unexplained = [f for f in deformed if not any(f.level in run for run in recorded)]
+    where = ", ".join(f"{f.level} ({f.value})" for f in unexplained or deformed)
+    if not unexplained:
+        says = f"Vertebral deformity at {where}; a low-trauma fracture is on record there."
     else:
         says = (
             f"Vertebral deformity at {where}: possibly a fracture. Whether it is one, and from "
@@ -360,10 +363,10 @@ def vertebral_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
         )
     return Finding(
         says=says,
-        category="known" if known.yes else "possible_fracture",
+        category="possible_fracture" if unexplained else "known",
         because=(*deformed, *known.because),
-        missing=() if known.yes else ("fracture.vertebral.low_trauma",),
+        missing=("fracture.vertebral.low_trauma",) if unexplained else (),
         rests_on=(evidence.row("bone.diagnosis.nbha"),),
         stage=Stage.NOW,
-        urgency=Urgency.ROUTINE if known.yes else Urgency.SOON,
+        urgency=Urgency.SOON if unexplained else Urgency.ROUTINE,
     )

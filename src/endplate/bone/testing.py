@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from endplate.bone.attenuation import REGIONS, screening_attenuation
 from endplate.bone.bone_quality_score import score_band, sequence_fits
@@ -96,7 +97,10 @@ def _by_age_or_factor(
         return Advice(answer="unknown", rests_on=rows, because=present.because, missing=missing)
     known_age = (age,) if age is not None else ()
     if present.yes:
-        return Advice(answer="test", rests_on=rows, because=(*known_age, *present.because))
+        return Advice(
+            answer="test", rests_on=rows, because=(*known_age, *present.because),
+            missing=() if known_age else ("person.age",),
+        )  # fmt: skip
     if present.no:
         because = (*known_age, *present.because)
         return Advice(answer="not_covered", rests_on=rows, because=because)
@@ -111,11 +115,22 @@ def _uspstf(patient: Patient, evidence: Evidence, edition: str) -> Advice:
     limit = evidence.row("bone.test.uspstf.women_from_age")
     men = evidence.row("bone.test.uspstf.men")
     younger = evidence.row(f"bone.test.uspstf{edition}.younger")
-    outside = any_of((patient.ever("fracture.low_trauma"), patient.ever("condition.osteoporosis")))
+    outside = any_of(patient.ever(what) for what in _OUTSIDE_SCREENING)
     if outside.yes:
         return Advice(
             answer="not_applicable", rests_on=(limit, men, younger), because=outside.because
         )
+    advice = _uspstf_by_sex_and_age(patient, evidence, limit, men, younger)
+    unknown = tuple(w for w in _OUTSIDE_SCREENING if patient.ever(w).unknown)
+    return replace(advice, missing=(*advice.missing, *unknown))
+
+
+_OUTSIDE_SCREENING = ("fracture.low_trauma", "condition.osteoporosis")
+
+
+def _uspstf_by_sex_and_age(
+    patient: Patient, evidence: Evidence, limit: Row, men: Row, younger: Row
+) -> Advice:
     sex = tuple(f for f in (patient.latest("person.sex"),) if f is not None)
     if patient.sex == "male":
         return Advice(answer="insufficient_evidence", rests_on=(men,), because=sex)
@@ -152,7 +167,8 @@ def _uspstf_risk(
     )
     with_density = patient.has("bone.frax_with_bmd")
     if frax is not None and not with_density.yes and limit.met(frax.number):
-        return Advice(answer="test", rests_on=rows, because=(*because, frax))
+        how_run = ("bone.frax_with_bmd",) if with_density.unknown else ()
+        return Advice(answer="test", rests_on=rows, because=(*because, frax), missing=how_run)
     if weight is not None and age is not None:
         score = int((weight.number - age.number) / divisor.number)
         if ost_limit.met(score):
@@ -239,17 +255,20 @@ def iscd_2023(patient: Patient, evidence: Evidence) -> Finding:
     limits = {s: evidence.row(f"bone.test.iscd.{n}_from_age") for s, n in _SEXES.items()}
     factors: tuple[Row, ...] = (evidence.row("bone.test.iscd.factors"),)
     prior = evidence.row("bone.test.iscd.prior_fracture")
-    menopause = classified_by_t_score(patient, evidence) if patient.sex == "female" else None
-    if menopause is None or menopause.answer == "yes":
+    group = classified_by_t_score(patient, evidence)
+    counts = patient.sex == "male" or group.answer == "yes"
+    if counts:
         factors = (*factors, prior)  # any prior fracture counts in men, and after the menopause
     advice = _by_sex(patient, limits, factors)
-    turns = menopause is not None and menopause.answer == "unknown"
-    if turns and advice.answer == "not_covered" and not _factors(patient, prior)[0].no:
-        advice = Advice(
+    fracture, unknown = _factors(patient, prior)
+    turns = not counts and group.answer == "unknown" and not fracture.no
+    if turns and advice.answer in ("not_covered", "unknown"):
+        missing = (*advice.missing, *group.missing, *unknown)
+        advice = replace(
+            advice,
             answer="unknown",
             rests_on=(*advice.rests_on, prior),
-            because=advice.because,
-            missing=("person.postmenopausal", "fracture.any"),
+            missing=tuple(dict.fromkeys(missing)),
         )
     return _finding("ISCD 2023", advice)
 
@@ -265,19 +284,9 @@ def _by_sex(patient: Patient, limits: dict[str, Row], factors: tuple[Row, ...]) 
     later = max(limits.values(), key=lambda row: row.number)
     advice = _by_age_or_factor(patient, later, factors)
     if advice.answer == "not_covered":
-        return Advice(
-            answer="unknown",
-            rests_on=advice.rests_on,
-            because=advice.because,
-            missing=("person.sex",),
-        )
+        return replace(advice, answer="unknown", missing=("person.sex",))
     if advice.answer == "unknown":
-        return Advice(
-            answer="unknown",
-            rests_on=advice.rests_on,
-            because=advice.because,
-            missing=("person.sex", *advice.missing),
-        )
+        return replace(advice, missing=("person.sex", *advice.missing))
     return advice
 
 
@@ -315,29 +324,21 @@ def sardar_2022(patient: Patient, evidence: Evidence) -> Finding:
         patient, limit, (factors,), younger_from=evidence.row("bone.test.sardar.younger_from_age")
     )
     if instrumented.unknown and advice.answer != "not_applicable":
-        advice = Advice(
-            answer="unknown",
-            rests_on=advice.rests_on,
-            because=advice.because,
-            missing=("intent.procedure", *advice.missing),
-        )
+        advice = replace(
+            advice, answer="unknown", missing=("intent.procedure", *advice.missing)
+        )  # fmt: skip
+    if elective.unknown and advice.answer != "not_applicable":
+        advice = replace(advice, missing=(*advice.missing, "intent.elective"))
     unread = evidence.row("bone.test.sardar.unread_factors")
     there, _ = _factors(patient, unread)
     if there.yes and advice.answer in ("not_covered", "unknown"):
         names = ", ".join(dict.fromkeys(concept(f.what).name for f in there.because))
-        advice = Advice(
-            answer=advice.answer,
-            rests_on=advice.rests_on,
-            because=advice.because,
-            missing=advice.missing,
-            positions=(
-                Position(
-                    holder="Sardar 2022",
-                    says=f"eight further factors could not be read; perhaps among them: {names}",
-                    rests_on=(unread,),
-                ),
-            ),
+        perhaps = Position(
+            holder="Sardar 2022",
+            says=f"eight further factors could not be read; perhaps among them: {names}",
+            rests_on=(unread,),
         )
+        advice = replace(advice, positions=(perhaps,))
     return _finding("Sardar 2022", advice)
 
 
@@ -378,6 +379,9 @@ def jbjs_reviews_2023(patient: Patient, evidence: Evidence) -> Finding:
     if advice is None:
         limits = {s: evidence.row(f"bone.test.jbjs.{n}_from_age") for s, n in _SEXES.items()}
         advice = _by_sex(patient, limits, (fracture,))
+    if advice.answer == "test":  # a DXA of which nothing is known here would change it
+        missing = ("bone.t_score.total_hip", "bone.t_score.femoral_neck")
+        advice = replace(advice, missing=(*advice.missing, *missing))
     return _finding("JBJS Reviews 2023", advice)
 
 
@@ -471,10 +475,8 @@ def _guidelines_that_ask(
 
 
 def _undecided(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
-    missing: dict[str, None] = {}
-    for guideline in _ASKING.values():
-        missing |= dict.fromkeys(guideline.one(patient, evidence).missing)
-    return tuple(missing)
+    found = [guideline.one(patient, evidence) for guideline in _ASKING.values()]
+    return tuple(dict.fromkeys(w for f in found if f.status is Status.UNKNOWN for w in f.missing))
 
 
 def _signs_on_images(
