@@ -82,7 +82,7 @@ def measure(
     *,
     evidence: Evidence | None = None,
     levels: Collection[str] | None = None,
-    posture: Posture | None = None,
+    posture: Posture | str | None = None,
     modality: str | None = None,
     instrumented: Collection[str] = (),
     quantities: Collection[str] = EVERYTHING,
@@ -115,6 +115,7 @@ def measure(
     unknown = set(quantities) - EVERYTHING
     if unknown:
         raise ValueError(f"{sorted(unknown)}: are no quantities. Known: {sorted(EVERYTHING)}.")
+    posture = None if posture is None else Posture(posture)
     mask = _usable(mask, image)
     if image is not None:
         image = _with_known(image, modality, posture)

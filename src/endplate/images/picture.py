@@ -27,11 +27,12 @@ _TILE = 62.0  # mm: side of a picture across one body
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG with a name and a text that says what is seen on it."""
+    """A PNG with its file name, one line under it, and a text for those who cannot see it."""
 
     name: str
-    png: bytes
-    says: str
+    content: bytes
+    caption: str
+    alt: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +78,12 @@ def sagittal(image: Volume, shown: Sequence[Shown], *, cut: Mapping[str, Points]
     _draw_frame(draw, view, canvas.size)
     names = [s.vertebra.level for s in shown]
     said = "; ".join(f"{s.vertebra.level} {s.caption}".strip() for s in shown)
-    says = (
-        f"Sagittal reformat along the spine, {names[0]} to {names[-1]}, anterior at the left. "
-        f"Lines: endplate planes, heights, and the planes in which attenuation was measured. {said}"
+    caption = f"{names[0]} to {names[-1]} from the side, along the spine; anterior at the left."
+    alt = (
+        f"Sagittal reformat along the spine, {names[0]} to {names[-1]}, anterior at the left, with "
+        f"lines for endplate planes, heights and the measured planes. {said}."
     )
-    return Picture("sagittal", _png(canvas), says)
+    return Picture("sagittal.png", _png(canvas), caption, alt)
 
 
 def across(image: Volume, shown: Sequence[Shown]) -> Picture:
@@ -108,11 +110,12 @@ def across(image: Volume, shown: Sequence[Shown]) -> Picture:
             _label(pen, (pixels - 9, pixels / 2), "L", _FAINT, 13)
             canvas.paste(tile, (70 + column * (pixels + 8), top))
     said = "; ".join(f"{s.vertebra.level}: {', '.join(s.values)}" for s in rows)
-    says = (
+    caption = "The three measured planes of each body; the patient's right at the left."
+    alt = (
         f"Planes across the vertebral bodies with the measured ellipses, the patient's right at "
-        f"the left, posterior below. {said}"
+        f"the left, posterior below. {said}."
     )
-    return Picture("planes", _png(canvas), says)
+    return Picture("planes.png", _png(canvas), caption, alt)
 
 
 # -- the view from the side -------------------------------------------------------------------
