@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
@@ -19,6 +19,7 @@ Quality = Literal["ok", "doubtful"]
 Value = float | str | bool
 LevelText = Annotated[str, Meta(pattern=levels.PATTERN)]
 
+_PLAIN = frozenset({float, int, str, bool, NoneType})
 _NOTHING: Mapping[str, float | str] = MappingProxyType({})
 
 
@@ -109,6 +110,9 @@ class Fact(Struct, frozen=True, kw_only=True):
         value = self.value
         if not self.what:
             raise ValueError("Fact: has no concept id.")
+        if value.__class__ not in _PLAIN:
+            value = plain(value)
+            force_setattr(self, "value", value)
         if value.__class__ is float or value.__class__ is int:
             if not math.isfinite(value):
                 raise ValueError(f"{self.what}: the value is not a finite number.")
@@ -127,9 +131,8 @@ class Fact(Struct, frozen=True, kw_only=True):
         if (self.quality == "doubtful") != bool(self.doubts):
             raise ValueError(f"{self.what}: a doubtful fact says why, and only a doubtful one.")
         if self.details is not _NOTHING:
-            force_setattr(
-                self, "details", MappingProxyType(dict(self.details)) if self.details else _NOTHING
-            )
+            details = {name: plain(detail) for name, detail in self.details.items()}
+            force_setattr(self, "details", MappingProxyType(details) if details else _NOTHING)
 
     def __hash__(self) -> int:
         return hash((self.what, self.value, self.on, self.level, self.side, self.source))
@@ -145,6 +148,11 @@ class Fact(Struct, frozen=True, kw_only=True):
         """The same fact, marked doubtful for `reasons` as well as for those it had."""
         doubts = (*self.doubts, *(r for r in reasons if r not in self.doubts))
         return replaced(self, doubts=doubts, quality="doubtful" if doubts else "ok")
+
+
+def plain(value: Any) -> Any:
+    """A number or truth value of numpy as Python's own; everything else as it is."""
+    return value if value.__class__ in _PLAIN or not hasattr(value, "item") else value.item()
 
 
 def replaced(fact: Fact, **changes: Any) -> Fact:

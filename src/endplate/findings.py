@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from endplate.evidence import Citation, Row
-from endplate.facts import Fact
+from endplate.facts import Fact, plain
 
 PartValue = float | str | bool | None
 
@@ -111,7 +111,9 @@ class Finding(Struct, frozen=True, kw_only=True, tag_field="kind", tag="finding"
             raise ValueError(f"{self.rule}: a value needs a unit ('1' for a ratio).")
         if self.status is Status.UNKNOWN and not self.missing:
             raise ValueError(f"{self.rule}: an unknown answer names what is missing.")
-        force_setattr(self, "parts", MappingProxyType(dict(self.parts)))
+        force_setattr(self, "value", plain(self.value))
+        parts = {name: plain(part) for name, part in self.parts.items()}
+        force_setattr(self, "parts", MappingProxyType(parts))
 
     @property
     def key(self) -> str:

@@ -23,7 +23,7 @@ from endplate.record import Patient
 Answer = AnyFinding | Iterable[AnyFinding] | None
 Question = Callable[[Patient, Evidence], Answer]
 
-ROOMS = ("bone", "surgery")
+ROOMS = ("images", "bone", "surgery")
 
 _rules: dict[str, Rule] = {}
 

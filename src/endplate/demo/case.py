@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from endplate.demo.person import case_toml, record_json
+import numpy as np
+
+from endplate.demo.person import BORN, case_toml, record_json
 from endplate.demo.phantom import demonstration
+from endplate.exchange import nifti
+from endplate.exchange.dicom.series import Identity
 from endplate.exchange.dicom.write import write_series
 from endplate.exchange.files import output_folder
-from endplate.exchange.nifti import write_nifti
+from endplate.images import labels as label_systems
+from endplate.images.volume import Mask, Volume
 
 
 def write_case(folder: Path, seed: int = 0) -> None:
@@ -26,5 +32,24 @@ def write_case(folder: Path, seed: int = 0) -> None:
     with output_folder(folder) as draft:
         (draft / "record.json").write_bytes(record_json())
         (draft / "case.toml").write_text(case_toml(), encoding="utf-8")
-        write_series(phantom.image, draft / "ct")
-        write_nifti(phantom.mask.volume, draft / "mask.nii.gz")
+        write_series(
+            phantom.image,
+            draft / "ct",
+            seed=f"endplate demonstration {seed}",
+            name="Person",
+            identity=Identity("DEMONSTRATION", "", f"{BORN:%Y%m%d}", "F"),
+            description="SYNTHETIC lumbar spine",
+            is_synthetic=True,
+        )
+        nifti.write(_as_totalsegmentator(phantom.mask), draft / "mask.nii.gz")
+
+
+def _as_totalsegmentator(mask: Mask) -> Volume:
+    """The mask's labels renumbered as TotalSegmentator writes them; what it has not is left out."""
+    numbers = {
+        name: label for label, name in label_systems.system("totalsegmentator").labels.items()
+    }
+    renumbered = np.zeros(max(mask.structures) + 1, np.uint8)
+    for label, structure in mask.structures.items():
+        renumbered[label] = numbers.get(structure, 0)
+    return replace(mask.volume, array=renumbered[mask.volume.array])

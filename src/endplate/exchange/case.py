@@ -116,13 +116,14 @@ def read_case(folder: Path, today: date) -> Case:
     intake.add(listed.understood)
     _one_person(reading, listed.series)
     images = _series(listed.series, intake, files, today)
-    masks = [_mask(p, settings.get("labels", "auto"), intake, files, folder)
-             for p in listed.segmentations]  # fmt: skip
-    for path in found.volumes:
-        if _is_mask(path):
-            masks.append(_mask(path, settings.get("labels", "auto"), intake, files, folder))
-        else:
-            images.append(_volume(path, intake, files, folder))
+    masks = [
+        _mask([path], settings.get("labels", "auto"), intake, files, folder)
+        for path in listed.segmentations
+    ]
+    images_and_masks = [(path, _is_mask(path)) for path in found.volumes]
+    images += [_volume(p, intake, files, folder) for p, is_mask in images_and_masks if not is_mask]
+    for paths in _by_segmentation([p for p, is_mask in images_and_masks if is_mask]):
+        masks.append(_mask(paths, settings.get("labels", "auto"), intake, files, folder))
     for path in found.other:
         intake.ignore("case.not_read", "is of no kind that Endplate reads.", _name(path, folder))
         files.append(FileRead(_name(path, folder), "not read", "of no kind that Endplate reads"))
@@ -302,11 +303,32 @@ def _volume(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> 
     return CaseImage(path.name, volume.acquisition, volume.uid, lambda: volume)
 
 
-def _mask(path: Path, labels: str, intake: Intake, files: list[FileRead], folder: Path) -> Mask:
-    mask, problems = mask_files.read_mask(path, labels)
+def _by_segmentation(paths: Sequence[Path]) -> list[list[Path]]:
+    """Mask files that belong together: one file each, or a folder of one file per structure.
+
+    TotalSegmentator by default writes a folder of files named by their structures; of these the
+    ones that mean something here are read as one mask, and the others are passed over.
+    """
+    found: list[list[Path]] = []
+    folders = {path.parent: [p for p in paths if p.parent == path.parent] for path in paths}
+    for together in folders.values():
+        named = [p for p in together if label_systems.structure_named(p.name.split(".")[0])]
+        found += [together] if len(named) > 1 else [[p] for p in together]
+    return found
+
+
+def _mask(
+    paths: Sequence[Path], labels: str, intake: Intake, files: list[FileRead], folder: Path
+) -> Mask:
+    if len(paths) == 1:
+        name = _name(paths[0], folder)
+        mask, problems = mask_files.read_mask(paths[0], labels)
+    else:
+        name = f"{_name(paths[0].parent, folder)}: {len(paths)} files"
+        mask, problems = mask_files.read_masks(paths)
     _note(intake, problems)
     named = ", ".join(dict.fromkeys(mask.structures.values()))
-    files.append(FileRead(_name(path, folder), f"mask ({mask.system})", named))
+    files.append(FileRead(name, f"mask ({mask.system})", named))
     return mask
 
 
