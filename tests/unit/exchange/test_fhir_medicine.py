@@ -149,6 +149,14 @@ def test_an_order_that_is_over_never_counts_as_taken_now(status):
     assert one(undated).until == TODAY and taken(undated).no
 
 
+def test_an_order_that_is_over_has_no_end_in_the_future():
+    valid = {"validityPeriod": {"start": "2025-03-01", "end": "2027-03-01"}}
+    assert taken(request(status="stopped", dispenseRequest=valid)).no
+    period = {"effectivePeriod": {"start": "2025-01-01", "end": "2027-01-01"}}
+    assert taken(statement(status="stopped", **period)).no
+    assert taken(request(dispenseRequest=valid)).yes
+
+
 def test_the_validity_or_the_dosage_gives_the_end():
     valid = {"validityPeriod": {"start": "2025-03-01", "end": "2025-09-01"}}
     fact = one(request(status="completed", dispenseRequest=valid))

@@ -12,6 +12,7 @@ from unit.exchange.made_fhir import (
     UCUM,
     coded,
     coding,
+    condition,
     ignored,
     observation,
     problems,
@@ -65,10 +66,33 @@ def test_a_local_code_is_recognised_by_its_name_and_doubtful():
     assert fact.what == "lab.egfr" and fact.quality == "doubtful"
 
 
-def test_an_unknown_standard_code_keeps_its_own_meaning():
-    code = coded("25428-4", LOINC, "Glucose")
-    reading = read(observation(code=code))
+def test_a_name_is_not_trusted_for_another_material():
+    code, value = {"text": "Glucose"}, quantity(90, "mg/dL")
+    assert one(observation(code=code, valueQuantity=value)).what == "lab.glucose"
+    reading = read(observation(code=code, valueQuantity=value, specimen={"display": "Urine"}))
     assert reading.facts == () and ignored(reading) == ["fhir.code_not_used"]
+
+
+@pytest.mark.parametrize(
+    "system, code",
+    [
+        ("http://loinc.org/", "38483-4"),
+        ("https://loinc.org", "38483-4"),
+        ("http://loinc.org|2.78", " 38483-4"),
+        ("urn:oid:2.16.840.1.113883.6.1", "38483-4"),
+    ],
+)
+def test_a_system_is_recognised_however_its_address_is_written(system, code):
+    assert one(observation(code=coded(code, system))).what == "lab.creatinine"
+    snomed = coded("64859006", "http://snomed.info/sct/731000124108/version/20240301")
+    assert one(condition(code=snomed)).what == "condition.osteoporosis"
+
+
+def test_an_unknown_standard_code_keeps_its_own_meaning():
+    in_urine, local = coding("25428-4", LOINC, "Glucose"), coding("7", "urn:lab", "Glucose")
+    for codes in ([in_urine], [in_urine, local], [local, in_urine]):
+        reading = read(observation(code={"coding": codes, "text": "Glucose"}))
+        assert reading.facts == () and ignored(reading) == ["fhir.code_not_used"]
 
 
 @pytest.mark.parametrize("sign", ["<", "<=", ">", ">="])

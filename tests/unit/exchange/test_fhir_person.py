@@ -135,9 +135,10 @@ def test_what_is_about_no_patient_is_left_aside(kind):
     assert reading.facts == () and ignored(reading) == ["fhir.not_the_person"]
 
 
-def test_without_a_subject_it_is_the_persons_but_is_counted_apart():
-    reading = read(observation(subject=...))
-    assert len(reading.facts) == 1 and reading.subjects == {"": 1}
+def test_without_a_subject_it_is_the_persons_and_doubtful():
+    reading = read(observation(subject=...), patient())
+    (fact,) = (f for f in reading.facts if f.what == "lab.creatinine")
+    assert "whom it is about" in fact.doubts[0] and reading.subjects == {"p1": 1}
 
 
 def test_a_subject_that_cannot_be_understood_costs_the_resource():

@@ -196,6 +196,8 @@ def test_a_coded_implant_is_what_its_code_says():
 
 def test_the_use_of_a_device_ends():
     assert one(USE | {"status": "stopped"}, DEVICE).until == date(2020, 1, 1)
+    later = {"timingPeriod": {"start": "2020-01-01", "end": "2027-01-01"}}
+    assert one(USE | {"status": "stopped", **later}, DEVICE).until == date(2020, 1, 1)
     ended = USE | {"timingPeriod": {"start": "2020-01-01", "end": "2021-01-01"}}
     assert one(ended, DEVICE).until == date(2021, 1, 1)
     assert read(USE | {"status": "intended"}, DEVICE).facts == ()

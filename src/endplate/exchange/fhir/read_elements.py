@@ -22,6 +22,7 @@ from endplate.vocabulary import CODE_SYSTEMS, Concept
 
 Json = dict[str, Any]
 
+STANDARD = frozenset(CODE_SYSTEMS.values())
 LONGEST_TEXT = 500  # characters kept of a text; a longer one is cut and ends with an ellipsis
 _LONGEST_CODE = 200  # a longer code or address is damage, and is not kept in any table
 
@@ -187,8 +188,17 @@ def coded_items(holder: Json, name: str) -> tuple[Codeable, ...]:
     return tuple(c for c in (codeable(one, name) for one in there) if c != NOTHING_CODED)
 
 
+@lru_cache(maxsize=4096)
+def _system(address: str) -> str:
+    """A code system's address in its usual form: no version, edition or final slash."""
+    plain = address.partition("|")[0].rstrip("/").replace("https://", "http://", 1)
+    if plain.startswith(f"{CODE_SYSTEMS['snomed']}/"):
+        plain = CODE_SYSTEMS["snomed"]
+    return plain if plain in STANDARD else address
+
+
 def _coding(value: Json, name: str) -> Coding:
-    made = Coding(word(value, "system"), word(value, "code"), word(value, "display"))
+    made = Coding(_system(word(value, "system")), word(value, "code"), word(value, "display"))
     if len(made.system) > _LONGEST_CODE or len(made.code) > _LONGEST_CODE:
         raise Odd(name)
     return made
@@ -217,7 +227,7 @@ class _Targets(dict[tuple[Any, Any], Target | None]):
             value = str(value)
         if system.__class__ is not str or value.__class__ is not str or len(value) > _LONGEST_CODE:
             return None
-        found = vocabulary.coded(system, value)
+        found = vocabulary.coded(_system(system), value.strip())
         target = Target(vocabulary.concept(found.concept), found.side) if found else None
         if len(self) >= self._MOST:
             self.clear()
@@ -245,7 +255,6 @@ def target(codings: Iterable[Coding]) -> Target | None:
 
 
 BY_NAME = "recognised by its name, not by a code"
-STANDARD = frozenset(CODE_SYSTEMS.values())
 _KIND_OF_CODE = re.compile(r"\s*\((?:disorder|finding|situation|procedure|event|substance)\)$")
 
 

@@ -236,7 +236,7 @@ def _end(resource: Resource, status: str, on: date | None) -> tuple[date | None,
     until, doubts = ends(elements.when(json, "abatementDateTime") or end or start, today)
     if until is None and (aged := _by_age(resource, "abatement")):
         until, doubts = aged, (_BY_AGE,)
-    if until is not None:
+    if until is not None and (status not in _ENDED or until <= today):
         return until, (*doubts, _ACTIVE_AND_ENDED) if _contradicts(status, until, today) else doubts
     said = elements.word(json, "abatementString") or elements.flag(json, "abatementBoolean")
     if status in _ENDED or said:

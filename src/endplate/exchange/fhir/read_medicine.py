@@ -192,8 +192,9 @@ def _course(
 ) -> Course:
     """The course of a medicine; one that is over has an end, whether it is dated or not."""
     on, dated = begins(begun)
-    until, closed = ends(ended, resource.reader.today)
-    if until is None and status in _PAST:
+    today = resource.reader.today
+    until, closed = ends(ended, today)
+    if status in _PAST and (until is None or until > today):
         until, closed = last_noted(resource, on, recorded), (_END_UNKNOWN,)
     return Course(on, until, doubts + dated + closed)
 

@@ -5,6 +5,7 @@ Most results in a record are of codes that no rule asks for; those are only coun
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 from endplate.exchange.fhir import read_elements as elements
@@ -30,6 +31,9 @@ STATUSES = Statuses(
     left={**ENTERED_IN_ERROR, "cancelled": "was cancelled"},
 )
 MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.")
+_OTHER_MATERIAL = re.compile(
+    r"urin|csf|spinal fluid|liquor|stool|faec|fec|saliva|synovial|sweat|aspirat", re.IGNORECASE
+)
 NO_DATE = "has no date"
 _BY_ISSUE = "dated by the day on which it was issued"
 _OF_REPORT = "dated by the report that holds it"
@@ -114,7 +118,16 @@ def coded(holder: Json) -> Target | None:
     spoken = elements.codeable(value, "code")
     if spoken == elements.NOTHING_CODED:
         raise Odd("code")
-    return elements.target(spoken.codings) or elements.named(spoken, MEASURED, trust_codes=True)
+    return elements.target(spoken.codings) or _by_name(holder, spoken)
+
+
+def _by_name(holder: Json, spoken: Codeable) -> Target | None:
+    """What a result of a local code is by its name, unless it was measured in another material."""
+    specimen = holder.get("specimen")
+    words = specimen.get("display") if specimen.__class__ is dict else specimen
+    if words and _OTHER_MATERIAL.search(str(words)):
+        return None
+    return elements.named(spoken, MEASURED, trust_codes=True)
 
 
 def _result(

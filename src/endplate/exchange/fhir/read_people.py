@@ -98,12 +98,11 @@ class People:
         return person
 
     def subjects(self) -> Mapping[str, int]:
-        """How many resources name each subject; one id on two servers counts as two subjects.
-
-        Resources that name nobody stand under an empty name.
-        """
+        """How many resources name each subject; one id on two servers counts as two subjects."""
         found: dict[str, int] = {}
         for person in self.persons.values():
+            if not person.key:
+                continue  # resources that name nobody
             bases = {base: count for base, count in person.bases.items() if base}
             if len(bases) < 2:
                 found[person.key] = person.resources

@@ -261,8 +261,10 @@ def device_use(resource: Resource) -> None:
         raise Odd("device")
     start, end = elements.period(json, "timingPeriod")
     on, dated = begins(start or elements.when(json, "timingDateTime"))
-    until, closed = ends(end, resource.reader.today)
-    if until is None and elements.code(json, "status") in ("completed", "stopped"):
+    today = resource.reader.today
+    until, closed = ends(end, today)
+    is_over = elements.code(json, "status") in ("completed", "stopped")
+    if is_over and (until is None or until > today):
         until, closed = last_noted(resource, on, "recordedOn"), (_END_UNKNOWN,)
     site = next(iter(resource.places()), NOWHERE)
     target = said_to_be(spoken, ("procedure.",)) or OTHER_DEVICE

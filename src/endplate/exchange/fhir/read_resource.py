@@ -93,6 +93,8 @@ class Resource:
         """One fact, through the intake."""
         if target.doubts:
             doubts += target.doubts
+        if not self.person.key:
+            doubts += (NOBODY_NAMED,)
         if target.side and side is None:
             side = "left" if target.side == "left" else "right"
         return self.person.intake.take(
@@ -155,6 +157,9 @@ class Resource:
 
 
 # -- status -----------------------------------------------------------------------------------
+
+
+NOBODY_NAMED = "the record does not say whom it is about"
 
 
 class Statuses(NamedTuple):

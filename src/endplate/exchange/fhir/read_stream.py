@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -119,9 +120,9 @@ class Stream:
     def read(self, paths: Iterable[Path]) -> None:
         """Read the files, those first to which others refer, then whatever had to wait."""
         there = sorted(paths, key=lambda p: (not p.name.lower().startswith(_FIRST), str(p)))
-        names = [p.name for p in there]
+        names = Counter(p.name for p in there)
         for path in there:
-            label = path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
+            label = path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}"
             self._counting = self.counts.setdefault(label, {})
             try:
                 if source.is_line_format(path):
