@@ -258,6 +258,7 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
             "is judged by the Z-score.",
             status=Status.NOT_APPLICABLE,
             because=group.because,
+            missing=("condition.osteoporosis",) if recorded.unknown else (),
             rests_on=rows,
             stage=Stage.BACKGROUND,
         )
