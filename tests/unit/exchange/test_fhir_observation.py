@@ -294,6 +294,8 @@ def test_components_are_results_of_their_own_and_one_bad_one_costs_only_itself()
     reading = read(panel)
     assert values(reading) == {"lab.creatinine": 0.9, "lab.albumin": 4.1}
     assert len(reading.problems) == 1
+    whole = panel | {"code": coded("lab.egfr"), "valueQuantity": "fifty"}
+    assert values(read(whole)) == values(reading)
 
 
 def test_a_panel_of_unknown_parts_is_counted_once_under_its_code():

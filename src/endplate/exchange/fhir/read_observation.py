@@ -54,12 +54,10 @@ def observation(resource: Resource) -> None:
         _refuse_another(resource)
     on, dated = effective(resource)
     doubts += dated
-    taken = False
-    if target is not None:
-        taken = _result(resource, json, target, on, doubts, bool(parts or json.get("hasMember")))
-    for n, part in enumerate(elements.items(json, "component")):
-        taken |= _component(resource, part, f"component[{n}]", on, doubts)
-    if target is None and not taken:
+    known = _part(resource, json, "", on, doubts, is_panel=bool(parts or json.get("hasMember")))
+    for n, part in enumerate(elements.items(json, "component") if parts else ()):
+        known |= _part(resource, part, f"component[{n}].", on, doubts)
+    if not known:
         resource.reader.count_unmapped("Observation", json.get("code"))
 
 
@@ -74,16 +72,28 @@ def _refuse_another(resource: Resource) -> None:
             )
 
 
-def _component(
-    resource: Resource, part: Json, name: str, on: date | None, doubts: tuple[str, ...]
+def _part(
+    resource: Resource,
+    holder: Json,
+    name: str,
+    on: date | None,
+    doubts: tuple[str, ...],
+    *,
+    is_panel: bool = False,
 ) -> bool:
-    """One part of a panel; what is wrong with it does not cost the others."""
+    """The result itself or one component; what is wrong with one does not cost the others.
+
+    False where its code is not in the vocabulary.
+    """
     try:
-        target = coded(part)
-        return target is not None and _result(resource, part, target, on, doubts, False)
+        target = coded(holder)
+        if target is None:
+            return False
+        _result(resource, holder, target, on, doubts, is_panel)
     except Odd as odd:
         resource.problem(
-            "fhir.element_not_usable", f"Observation.{name}.{odd}: cannot be used as it is."
+            "fhir.element_not_usable",
+            f"Observation.{name}{odd}: cannot be used as it is; the result was not used.",
         )
     except Left as left:
         resource.leave(left.id, left.says)
@@ -137,17 +147,17 @@ def _result(
     on: date | None,
     doubts: tuple[str, ...],
     is_panel: bool,
-) -> bool:
-    """One coded value as a fact; True where there was something to say of it."""
+) -> None:
+    """One coded value as a fact, or the reason why it is none."""
     asked = target.concept
     try:
         found = value_of(holder, asked)
     except Refused as refused:
         resource.problem(refused.id, f"{asked.name}: {refused.says}")
-        return True
+        return
     if found is None:
         _without_value(resource, holder, target, is_panel)
-        return True
+        return
     json = resource.json
     body = _body(json)
     if is_densitometry(asked):
@@ -158,7 +168,6 @@ def _result(
         target, found.value, unit=found.unit, on=on, level=body.level, side=body.side,
         doubts=doubts + found.doubts, details=_details(json, holder, found, body),
     )  # fmt: skip
-    return True
 
 
 def _without_value(resource: Resource, holder: Json, target: Target, is_panel: bool) -> None:
