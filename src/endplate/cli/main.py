@@ -48,7 +48,10 @@ def demo(
 @app.command()
 def plan(
     case: CaseFolder,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the plan is written.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Where the plan is written.", readable=False),
+    ],
     on: Day = None,
     evidence: ClinicFile = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write the report as PDF as well.")] = False,
@@ -94,7 +97,8 @@ def measure(
         str | None, typer.Option(help="Only these levels, such as L1-L4 or L1,L3.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -24,7 +24,11 @@ def read(folder: Path, today: date, *, as_json: bool) -> None:
             files=[{"name": f.name, "kind": f.kind, "says": f.says} for f in case.files],
             images=[{"name": i.name, "modality": i.acquisition.modality} for i in case.images],
             masks=[
-                {"name": m.volume.name, "system": m.system, "structures": dict(m.structures)}
+                {
+                    "name": m.volume.name,
+                    "system": m.system,
+                    "structures": {str(n): s for n, s in m.structures.items()},
+                }
                 for m in case.masks
             ],
         )

@@ -1,0 +1,266 @@
+"""Bad input: unusable ends with exit code 2, one message and no output; the rest is read."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import os
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from endplate.cli.main import main
+from endplate.demo.phantom import Scan, Spine, phantom
+from endplate.exchange.dicom.series import Identity
+from endplate.exchange.dicom.write import write_series
+
+ON = "2026-06-01"
+
+
+def plan(case: Path, out: Path, *more: str) -> int:
+    return main(["plan", str(case), "--out", str(out), "--on", ON, *more])
+
+
+def remove_images(case: Path) -> None:
+    shutil.rmtree(case / "ct")
+    (case / "mask.nii.gz").unlink()
+
+
+# -- unusable --------------------------------------------------------------------------------------
+
+
+def absent(case: Path) -> None:
+    shutil.rmtree(case)
+
+
+def empty(case: Path) -> None:
+    shutil.rmtree(case)
+    case.mkdir()
+
+
+def two_patients_in_the_record(case: Path) -> None:
+    other = {"resourceType": "Patient", "id": "other", "gender": "male", "birthDate": "1990-01-01"}
+    (case / "other.json").write_text(json.dumps(other))
+
+
+def images_of_another_person(case: Path) -> None:
+    for path in (case / "ct").iterdir():
+        data = pydicom.dcmread(path)
+        data.PatientBirthDate = "19900101"
+        data.save_as(path)
+
+
+def a_second_series_of_another_person(case: Path) -> None:
+    made = phantom(Spine(first="L1", last="L2"), Scan(spacing=(4.0, 4.0, 4.0)))
+    write_series(made.image, case / "ct2", seed="other", identity=Identity("SOMEBODY ELSE"))
+
+
+def invalid_json_as_the_only_record(case: Path) -> None:
+    remove_images(case)
+    (case / "case.toml").unlink()
+    text = (case / "record.json").read_text()
+    (case / "record.json").write_text(text[: len(text) // 2])
+
+
+def invalid_json_as_the_only_record_of_a_whole_case(case: Path) -> None:
+    text = (case / "record.json").read_text()
+    (case / "record.json").write_text(text[: len(text) // 2])
+
+
+def a_truncated_image_file(case: Path) -> None:
+    shutil.rmtree(case / "ct")
+    image = nibabel.Nifti1Image(np.zeros((40, 40, 40), np.int16), np.diag([2.0, 2, 2, 1]))
+    content = gzip.compress(image.to_bytes())
+    (case / "ct.nii.gz").write_bytes(content[: len(content) // 2])
+
+
+def a_mask_of_another_scan(case: Path) -> None:
+    mask = nibabel.load(case / "mask.nii.gz")
+    moved = mask.affine.copy()
+    moved[:3, 3] += 400
+    array = np.asarray(mask.dataobj)
+    nibabel.save(nibabel.Nifti1Image(array, moved), case / "mask.nii.gz")
+
+
+def an_empty_mask(case: Path) -> None:
+    mask = nibabel.load(case / "mask.nii.gz")
+    array = np.zeros(mask.shape, np.uint8)
+    nibabel.save(nibabel.Nifti1Image(array, mask.affine), case / "mask.nii.gz")
+
+
+def a_missing_slice_in_the_only_series(case: Path) -> None:
+    slices = sorted((case / "ct").iterdir())
+    slices[len(slices) // 2].unlink()
+
+
+UNUSABLE = [
+    absent,
+    empty,
+    two_patients_in_the_record,
+    images_of_another_person,
+    a_second_series_of_another_person,
+    invalid_json_as_the_only_record,
+    invalid_json_as_the_only_record_of_a_whole_case,
+    a_truncated_image_file,
+    a_mask_of_another_scan,
+    an_empty_mask,
+    a_missing_slice_in_the_only_series,
+]
+
+
+@pytest.mark.parametrize("damage", UNUSABLE, ids=lambda f: f.__name__)
+def test_unusable_input_ends_with_one_message_and_no_output(damage, small_case, tmp_path, capsys):
+    damage(small_case)
+    out = tmp_path / "out"
+    assert plan(small_case, out) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1 and "Traceback" not in said.err and lines[0].count(". ") >= 2
+    assert not out.exists()
+    assert [p.name for p in tmp_path.iterdir() if p != small_case] == []
+
+
+def test_no_write_permission(small_case, tmp_path, capsys, monkeypatch):
+    remove_images(small_case)
+    out = tmp_path / "out"
+    out.mkdir()
+    real = os.access
+    denied = lambda path, mode, **more: False if Path(path) == out else real(path, mode, **more)  # noqa: E731
+    monkeypatch.setattr(os, "access", denied)  # the tests may run as root, whom nothing is denied
+    assert plan(small_case, out) == 2
+    assert "out: cannot be written to" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+
+
+def test_disk_full_in_the_middle_of_writing(small_case, tmp_path, capsys, monkeypatch):
+    remove_images(small_case)
+    real = Path.write_bytes
+
+    def full(self, content):
+        if self.name == "report.html":
+            real(self, content[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert plan(small_case, tmp_path / "out") == 2
+    assert "No space left" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["case"]
+
+
+def test_a_clinic_file_that_names_nothing_known(small_case, tmp_path, capsys):
+    remove_images(small_case)
+    clinic = tmp_path / "clinic.toml"
+    clinic.write_text('[row]\n"bone.fixation.hounsfeld" = { value = 120, reason = "x" }\n')
+    assert plan(small_case, tmp_path / "out", "--evidence", str(clinic)) == 2
+    assert "bone.fixation.hounsfield" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "CASE", "--out", "OUT", "--on", "soon"],
+        ["measure", "--image", "CASE/ct", "--mask", "CASE/nothing.nii.gz"],
+        ["measure", "--image", "CASE/nothing", "--mask", "CASE/mask.nii.gz"],
+        [
+            "measure",
+            "--image",
+            "CASE/ct",
+            "--mask",
+            "CASE/mask.nii.gz",
+            "--labels",
+            "totalsegmenter",
+        ],
+        ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--posture", "lying"],
+        ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--levels", "L9"],
+        ["measure", "--image", "CASE/record.json", "--mask", "CASE/mask.nii.gz"],
+        ["measure", "--image", "CASE/ct", "--mask", "CASE/record.json"],
+        ["score", "osteo"],
+        ["score", "ost", "weight"],
+        ["score", "ost", "weight=heavy"],
+        ["score", "ost", "weight=5000"],
+        ["rules", "bone.osteoporos"],
+        ["surgery", "screws"],
+        ["read", "CASE/case.toml"],
+        ["bogus"],
+    ],
+    ids=" ".join,
+)
+def test_a_slip_on_the_command_line(arguments, small_case, tmp_path, capsys):
+    told = [
+        a.replace("CASE", str(small_case)).replace("OUT", str(tmp_path / "out")) for a in arguments
+    ]
+    assert main(told) == 2
+    said = capsys.readouterr()
+    assert said.err.strip() and "Traceback" not in said.err and "defect" not in said.err
+    assert not (tmp_path / "out").exists()
+
+
+# -- partly usable ---------------------------------------------------------------------------------
+
+
+def test_what_is_wrong_in_part_is_listed_and_the_rest_is_read(small_case, tmp_path, capsys):
+    (small_case / "ct" / "notes.txt").write_text("not an image")
+    (small_case / "ct" / "broken.dcm").write_bytes(b"not DICOM")
+    observation = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "62292-8"}]},
+        "effectiveDateTime": "2026-05-20",
+        "valueQuantity": {"value": 30, "unit": "furlong"},
+    }
+    lines = [json.dumps(observation)]
+    implausible = {"value": 250, "unit": "ng/mL", "code": "ng/mL"}
+    lines.append(json.dumps(observation | {"valueQuantity": implausible}))
+    future = str(date.fromisoformat(ON) + timedelta(days=5))
+    fine = {"value": 30, "unit": "ng/mL", "code": "ng/mL"}
+    lines.append(json.dumps(observation | {"effectiveDateTime": future, "valueQuantity": fine}))
+    error = {"status": "entered-in-error", "valueQuantity": {"value": 31, "unit": "ng/mL"}}
+    lines.append(json.dumps(observation | error))
+    lines.insert(2, '{"resourceType": "Observation", ')
+    (small_case / "labs.ndjson").write_text("\n".join(lines))
+
+    assert main(["read", str(small_case), "--on", ON, "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    levels = [f for f in read["facts"] if f["what"] == "lab.vitamin_d"]
+    assert [round(f["value"], 1) for f in levels] == [16.4], "only the sound result is a fact"
+    said = " ".join(p["says"] + p["where"] for p in [*read["problems"], *read["ignored"]])
+    for trace in ("furlong", "lies outside", "future", "labs.ndjson", "entered", "broken.dcm"):
+        assert trace in said, f"nothing is said of {trace}"
+    assert "notes.txt" in said
+    assert plan(small_case, tmp_path / "out") == 0
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "furlong" in report and "lies outside" in report
+
+
+def test_one_unreadable_slice_in_one_of_several_series(small_case, tmp_path):
+    shutil.copytree(small_case / "ct", small_case / "ct2")
+    for n, path in enumerate(sorted((small_case / "ct2").iterdir())):
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID = "1.2.3.4.5"
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.5.{n + 1}"
+        data.save_as(path)
+    broken = sorted((small_case / "ct2").iterdir())[10]
+    broken.write_bytes(broken.read_bytes()[:2000])
+    assert plan(small_case, tmp_path / "out") == 0
+    plan_json = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert any(f["what"] == "ct.hounsfield.three_location" for f in plan_json["facts"])
+    assert any("slice" in p["says"].lower() for p in plan_json["problems"])
+
+
+def test_images_without_a_record_are_planned_and_nothing_is_called_normal(small_case, tmp_path):
+    (small_case / "record.json").unlink()
+    (small_case / "case.toml").unlink()
+    assert plan(small_case, tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out" / "plan.json").read_text())
+    categories = {f["rule"]: f["category"] for f in found["findings"]}
+    assert categories["bone.osteoporosis_by_dxa"] is None
+    assert not [c for c in categories.values() if c in ("normal", "not_shown", "not_met")]
