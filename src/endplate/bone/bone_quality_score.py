@@ -36,9 +36,13 @@ def sequence_fits(score: Fact, evidence: Evidence) -> tuple[str, tuple[str, ...]
         if not isinstance(value, float | int):
             missing.append(f"imaging.mr.{name}")
             continue
-        low, high = (evidence.row(f"bone.vbq.{name}_{end}") for end in ("from", "to"))
+        low, high = (evidence.row(f"measurement.vbq.{name}_{end}") for end in ("from", "to"))
         if not (low.met(value) and high.met(value)):
             return "no", ()
+    contrast = score.details.get("contrast")
+    if contrast == "yes":
+        return "no", ()
+    missing += [] if contrast == "no" else ["imaging.mr.contrast"]
     return ("unknown" if missing else "yes"), tuple(missing)
 
 
@@ -49,7 +53,8 @@ def sequence_fits(score: Fact, evidence: Evidence) -> tuple[str, tuple[str, ...]
 def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     """What the vertebral bone quality score of L1-L4 says, beside people of the same age.
 
-    Source      cut-off and group means of one cohort, norms of another (bone.vbq.*)
+    Source      cut-off and group means of one cohort, norms of another (bone.vbq.*,
+                measurement.vbq.repetition_time_*, measurement.vbq.echo_time_*)
     Population  adults before lumbar surgery, T1-weighted MR without contrast
     Not for     a diagnosis; comparing field strengths; an alert on complications
     Differs     cut-offs from 2.18 to 3.06 are published, and most people over 50 exceed 3.0
@@ -72,8 +77,8 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     fits, sequence_missing = sequence_fits(score, evidence)
     if fits == "no":
         return Finding(
-            says=f"Vertebral bone quality score {score.number:.2f}: cannot be classified; "
-            f"repetition or echo time lies outside the range of its norms.",
+            says=f"Vertebral bone quality score {score.number:.2f}: cannot be classified; the "
+            f"repetition time, the echo time or contrast is not as in its norms.",
             status=Status.NOT_APPLICABLE,
             value=score.number,
             unit="1",
@@ -124,8 +129,8 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
 def _gate(evidence: Evidence) -> tuple[Row, ...]:
     """The sequence in which the norms were measured, and what else was left out there."""
     return (
-        *evidence.under("bone.vbq.repetition_time_"),
-        *evidence.under("bone.vbq.echo_time_"),
+        *evidence.under("measurement.vbq.repetition_time_"),
+        *evidence.under("measurement.vbq.echo_time_"),
         evidence.row("bone.vbq.exclusions"),
     )
 

@@ -193,9 +193,8 @@ _IN_WORDS = {
 
 @rule(
     "bone.osteoporosis_by_dxa",
-    reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma", *SITES_ASK,
-           *(f"bone.z_score.{s}" for s in (*ISCD_SITES, "site_unknown"))),
-)  # fmt: skip
+    reads=(*T_SCORES, "bone.t_score.site_unknown", *WHO_ASKS, "fracture.low_trauma", *SITES_ASK),
+)
 def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
     """The WHO category of the lowest T-score at the sites that count.
 
@@ -251,7 +250,6 @@ def _no_site(patient: Patient, group: Group, rows: tuple[Row, ...]) -> Finding:
             says="The WHO categories do not apply to this person; the Z-score is read instead.",
             status=Status.NOT_APPLICABLE,
             because=group.because,
-            missing=_Z_TO_ORDER if _lowest_z_score(patient) is None else (),
             rests_on=(*rows, *group.rests_on),
         )
     missing = ("bone.t_score.total_hip", "bone.t_score.femoral_neck", "bone.t_score.lumbar_spine")
@@ -297,8 +295,8 @@ def _outside_the_group(said: str, fact: Fact, group: Group, rows: tuple[Row, ...
     return Finding(
         says=f"{said}; {why}.",
         status=Status.UNKNOWN if unknown else Status.NOT_APPLICABLE,
-        value=fact.number,
-        unit="1",
+        value=fact.number if unknown else None,
+        unit="1" if unknown else "",
         because=(fact, *group.because),
         missing=group.missing if unknown else (),
         rests_on=(*rows, *group.rests_on),
