@@ -54,9 +54,12 @@ def observation(resource: Resource) -> None:
         _refuse_another(resource)
     on, dated = effective(resource)
     doubts += dated
-    known = _part(resource, json, "", on, doubts, is_panel=bool(parts or json.get("hasMember")))
+    is_panel = bool(parts or json.get("hasMember"))
+    if target is not None:
+        _part(resource, json, "", target, on, doubts, is_panel=is_panel)
+    known = target is not None
     for n, part in enumerate(elements.items(json, "component") if parts else ()):
-        known |= _part(resource, part, f"component[{n}].", on, doubts)
+        known |= _part(resource, part, f"component[{n}].", None, on, doubts)
     if not known:
         resource.reader.count_unmapped("Observation", json.get("code"))
 
@@ -76,6 +79,7 @@ def _part(
     resource: Resource,
     holder: Json,
     name: str,
+    target: Target | None,
     on: date | None,
     doubts: tuple[str, ...],
     *,
@@ -86,7 +90,7 @@ def _part(
     False where its code is not in the vocabulary.
     """
     try:
-        target = coded(holder)
+        target = target or coded(holder)
         if target is None:
             return False
         _result(resource, holder, target, on, doubts, is_panel)

@@ -195,10 +195,12 @@ class Stream:
         return True
 
     def _one(self, value: Any, where: str) -> None:
-        kind = _kind(value)
-        if kind in HANDLERS and kind not in _REFERABLE:
+        kind = value.get("resourceType") if value.__class__ is dict else None
+        if kind == "Observation":  # most of any record
             self._resource(value, kind, where, "")
-        elif kind == "Bundle":
+            return
+        kind = _kind(value)
+        if kind == "Bundle":
             self._bundle(value, where, 0)
         elif kind:
             self._register(value, kind, "")

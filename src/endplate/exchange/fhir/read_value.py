@@ -106,6 +106,9 @@ def _compared(sign: str, doubts: tuple[str, ...]) -> tuple[tuple[str, ...], dict
 
 
 def _unit(quantity: Json, concept: Concept) -> tuple[str, tuple[str, ...]]:
+    code, text = quantity.get("code"), quantity.get("unit")
+    if code == text and code.__class__ is str and " " not in code and len(code) <= _LONGEST_UNIT:
+        return code, ()
     code, text = elements.word(quantity, "code"), elements.word(quantity, "unit")
     if code == text or not (code and text):
         return _readable(code or text), ()
@@ -187,7 +190,7 @@ def _text(holder: Json, kind: str, concept: Concept) -> Found | None:
     if concept.kind == "number":
         return _number_in(text, kind)
     if concept.kind == "yes_no":
-        return _yes_or_no(Codeable((), text), concept)
+        return _yes_or_no(Codeable((), text), concept.id)
     return Found(elements.clipped(text))
 
 
@@ -219,7 +222,7 @@ def _codeable(holder: Json, kind: str, concept: Concept) -> Found | None:
     if spoken == elements.NOTHING_CODED:
         return None
     if concept.kind == "yes_no":
-        return _yes_or_no(spoken, concept)
+        return _yes_or_no(spoken, concept.id)
     if concept.kind == "category":
         return Found(_choice(spoken, concept))
     if concept.kind == "number":
@@ -259,12 +262,13 @@ def _answers_in_words() -> dict[tuple[str, str], str]:
     }
 
 
-def _yes_or_no(spoken: Codeable, concept: Concept) -> Found:
+@lru_cache(maxsize=4096)
+def _yes_or_no(spoken: Codeable, asked: str) -> Found:
     """Yes or no by the codes of an answer, or by its words; an unknown answer stays unknown."""
     answers: set[str] = set()
     for coding in spoken.codings:
         known = vocabulary.answers().get((coding.system, coding.code))
-        if known is not None and known.concept == concept.id:
+        if known is not None and known.concept == asked:
             # The same code is "smoker" in one list and "current status unknown" in another.
             answers.add("unknown" if "unknown" in coding.display.lower() else known.value)
         elif (coding.system, coding.code) in _PLAIN:
@@ -273,12 +277,13 @@ def _yes_or_no(spoken: Codeable, concept: Concept) -> Found:
             answers.add("unknown")
     doubts: tuple[str, ...] = ()
     if not answers:
-        answers = {a for text in spoken.texts if (a := _in_words(text, concept))}
+        answers = {a for text in spoken.texts if (a := _in_words(text, asked))}
         doubts = (FROM_TEXT,)
     if len(answers) > 1:
         raise Odd("valueCodeableConcept")
     if "unknown" in answers:
-        raise Left("fhir.answer_unknown", f"{concept.name}: the answer is that it is not known.")
+        name = vocabulary.concept(asked).name
+        raise Left("fhir.answer_unknown", f"{name}: the answer is that it is not known.")
     if not answers:
         raise Refused(
             "fhir.answer_not_understood",
@@ -287,7 +292,7 @@ def _yes_or_no(spoken: Codeable, concept: Concept) -> Found:
     return Found(answers.pop() == "yes", "", doubts)
 
 
-def _in_words(text: str, concept: Concept) -> str:
+def _in_words(text: str, asked: str) -> str:
     plain = text.strip().lower()
     if plain in _NOT_KNOWN:
         return "unknown"
@@ -295,7 +300,7 @@ def _in_words(text: str, concept: Concept) -> str:
         return "yes"
     if plain in NO:
         return "no"
-    return _answers_in_words().get((concept.id, plain), "")
+    return _answers_in_words().get((asked, plain), "")
 
 
 def _flag(holder: Json, kind: str, concept: Concept) -> Found | None:
