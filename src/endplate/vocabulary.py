@@ -11,7 +11,7 @@ import csv
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -20,6 +20,9 @@ from typing import Literal, TypeVar
 from msgspec import Struct, convert
 
 Kind = Literal["number", "yes_no", "category", "text", "date", "levels"]
+
+# Codes and texts come from outside: what is remembered of them is bounded.
+_MOST_REMEMBERED = 2**16
 
 LOCAL_SYSTEM = "https://endplate.example/fhir/CodeSystem/concept"
 
@@ -202,7 +205,7 @@ def _prefixes() -> dict[str, list[Code]]:
     return found
 
 
-@cache
+@lru_cache(maxsize=_MOST_REMEMBERED)
 def coded(address: str, code: str) -> Code | None:
     """The concept's entry that a coding (system address and code) stands for, if any.
 
@@ -255,7 +258,7 @@ def _patterns(prefix: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     )
 
 
-@cache
+@lru_cache(maxsize=_MOST_REMEMBERED)
 def named_in(text: str, prefix: str) -> str | None:
     """The concept under `prefix` whose name stands as a whole word in a text, if any.
 
