@@ -84,11 +84,15 @@ def _nbha_reasons(patient: Patient, evidence: Evidence) -> Reasons:
     osteopenic = any_of(_fracture(patient, s) for s in _OSTEOPENIA_FRACTURES)
     fractures = _unknown_fractures(patient, _OSTEOPENIA_FRACTURES)
     return {
-        "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", _NBHA_SITES), t),
+        _low_enough(evidence): (_t_score_is(patient, evidence, "osteoporosis", _NBHA_SITES), t),
         "low-trauma hip fracture": (_fracture(patient, "hip"), ("fracture.hip.low_trauma",)),
         "osteopenia with a low-trauma fracture": (both(osteopenia, osteopenic), (*t, *fractures)),
         "FRAX at a threshold": (frax_reaches_threshold(patient, evidence), _unknown_frax(patient)),
     }
+
+
+def _low_enough(evidence: Evidence) -> str:
+    return f"T-score {evidence.row('bone.t_score.osteoporosis').text}"
 
 
 def _unknown_fractures(patient: Patient, sites: tuple[str, ...]) -> tuple[str, ...]:
@@ -194,7 +198,7 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
             any_of((_fracture(patient, "hip"), _fracture(patient, "vertebral"))),
             _unknown_fractures(patient, ("hip", "vertebral")),
         ),
-        "T-score ≤ -2.5": (_t_score_is(patient, evidence, "osteoporosis", sites), t),
+        _low_enough(evidence): (_t_score_is(patient, evidence, "osteoporosis", sites), t),
         "osteopenia with FRAX at a threshold": (
             both(osteopenia, frax_reaches_threshold(patient, evidence)),
             (*t, *_unknown_frax(patient)),
@@ -208,12 +212,14 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
     return _by_criteria("BHOF 2022", "treatment_indicated", reasons, row, group)
 
 
-def _attenuation_below(patient: Patient, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
-    """Whether the attenuation is below 110 HU however the scan was taken, and what would say so."""
+def _attenuation_below(
+    patient: Patient, limit: Row, evidence: Evidence
+) -> tuple[Known, tuple[str, ...]]:
+    """Whether the attenuation is below a limit however the scan was taken, and what would say."""
     fact = screening_attenuation(patient)
     if fact is None:
         return UNKNOWN, ("ct.hounsfield.three_location",)
-    answer = attenuation_meets(fact, evidence.row("bone.diagnosis.hounsfield"), evidence)
+    answer = attenuation_meets(fact, limit, evidence)
     return answer, acquisition_not_known(fact) or ("ct.hounsfield.three_location",)
 
 
@@ -316,14 +322,15 @@ def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
         if met or not dxa.missing:  # one site can show it, only all of them can rule it out
             by_dxa = Known("yes" if met else "no", dxa.because)
     nbha = meets_nbha(patient, evidence)
-    attenuation, attenuation_asks = _attenuation_below(patient, evidence)
+    limit = evidence.row("bone.diagnosis.hounsfield")
+    attenuation, attenuation_asks = _attenuation_below(patient, limit, evidence)
     texture = _degraded_with_osteopenia(patient, evidence)
     texture_asks = ("bone.trabecular_bone_score",) if texture.unknown else ()
     hip = ("bone.t_score.total_hip", "bone.t_score.femoral_neck")
     nbha_asks = _named_missing(_nbha_reasons(patient, evidence))
     routes: Reasons = {
         "WHO by DXA": (by_dxa, dxa.missing or hip),
-        "attenuation below 110 HU": (attenuation, attenuation_asks),
+        f"attenuation below {limit.number:g} HU": (attenuation, attenuation_asks),
         "NBHA": (nbha, nbha_asks),
         "expanded spine criteria": (any_of((nbha, attenuation, texture)), texture_asks),
     }
@@ -353,8 +360,10 @@ def vertebral_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
         return None
     known = patient.ever("fracture.vertebral.low_trauma")
     recorded = [levels.span(f.level) for f in known.because if known.yes and f.level]
-    unexplained = [f for f in deformed if not any(f.level in run for run in recorded)]
-    where = ", ".join(f"{f.level} ({f.value})" for f in unexplained or deformed)
+    unexplained = [f for f in deformed if not any(_lies_in(f.level, run) for run in recorded)]
+    where = ", ".join(
+        f"{f.level or 'a vertebra not named'} ({f.value})" for f in unexplained or deformed
+    )
     if not unexplained:
         says = f"Vertebral deformity at {where}; a low-trauma fracture is on record there."
     else:
@@ -371,3 +380,10 @@ def vertebral_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
         stage=Stage.NOW,
         urgency=Urgency.SOON if unexplained else Urgency.ROUTINE,
     )
+
+
+def _lies_in(level: str | None, run: levels.Span) -> bool:
+    if level is None:
+        return False
+    one = levels.span(level)
+    return one.first in run and one.last in run
