@@ -624,12 +624,12 @@ class _Anatomy:
 
         def solid(u: Grid, v: Grid, w: Grid) -> npt.NDArray[np.uint8]:
             within = (u / (canal_u - 1)) ** 2 + (v / (canal_d - 1)) ** 2
-            code = np.where((within <= 1) & (np.abs(w) <= length / 2), 1, 0).astype(np.uint8)
+            code = np.where((within <= 1) & (np.abs(w) <= reach), 1, 0).astype(np.uint8)
             if cord:
                 code[(code == 1) & ((u / 6.0) ** 2 + (v / 4.5) ** 2 <= 1)] = 2
             return code
 
-        reach = length / 2
+        reach = length / 2 + 2  # pieces overlap, so that their joints leave no gap
         parts.append(
             _Part("canal", solid, (top + bottom) / 2, frame,
                   (-canal_u, -canal_d, -reach), (canal_u, canal_d, reach), ("", "csf", "cord"))
@@ -1001,6 +1001,8 @@ class _Canvas:
         value[where] = counts @ values
         image, labels, bodies = self.image[box], self.labels[box], self.body_labels[box]
         free = labels == 0
+        if part.name == "canal":  # its pieces join without a seam
+            free |= np.isin(labels, [self._number(n) for n in ("spinal_canal", "spinal_cord")])
         if part.over:
             free = np.ones_like(free)
         image[free] = (image * (1 - within) + value)[free]

@@ -19,6 +19,8 @@ from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
 from endplate.images.volume import Points, Volume
 
 MARROW_LEVELS = ("L1", "L2", "L3", "L4")
+# Fluid is measured this far (mm) inside its label, and a whole voxel at least.
+_CLEAR = 1.5
 FLUID_LEVELS = ("L3", "L2", "L4")  # L3 by definition; its neighbours where it cannot be used
 
 
@@ -102,7 +104,8 @@ def _fluids(
     ):
         if name in blocks:
             block = blocks[name]
-            core = ndimage.binary_erosion(block.inside, structure=np.ones((3, 3, 3)))
+            reach = np.ceil(_CLEAR / image.spacing).astype(int)
+            core = ndimage.binary_erosion(block.inside, structure=np.ones(2 * reach + 1))
             for region, more in (
                 (core, ()),
                 (block.inside, ("the fluid's label is so thin that its border was measured too",)),

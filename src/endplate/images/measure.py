@@ -217,7 +217,7 @@ class _Run:
             self._heights()
         else:
             self._grade_deformities()
-        found = Found((), {})
+        found = Found()
         image = self.image
         if image is not None and image.acquisition.modality == "CT":
             if "metal" in self.wanted:
@@ -411,9 +411,9 @@ class _Run:
     def _usable_at(self, name: str, found: Found) -> tuple[dict[str, str], tuple[str, ...]]:
         """Whether a level's density may be used, and what speaks against it."""
         limit = self.evidence.row("measurement.metal.distance")
-        distance = found.distances.get(name)
         searched = "metal" in self.wanted
-        near = distance is not None and limit.met(distance)
+        # To the body, where density is measured: a screw in the next level is farther off.
+        near = bool(found.places) and limit.met(found.distance(self._body_points(name)))
         details = {"metal": ("near" if near else "none") if searched else "unknown"}
         reasons = [f"there is metal within {limit.number:g} mm"] if near else []
         if name in self.instrumented:
@@ -427,6 +427,11 @@ class _Run:
             reasons.append(f"it is deformed ({grade})")
         details["usable"] = "no" if reasons else "yes"
         return details, tuple(reasons)
+
+    def _body_points(self, name: str) -> Points:
+        vertebra = self.vertebrae[name]
+        body = body_voxels(vertebra, whole=self.mask.parts != "body")
+        return vertebra.block.to_world(np.argwhere(body))
 
     def _regions(
         self,
@@ -540,7 +545,7 @@ class _Run:
             except NotMeasurable as problem:
                 self._not_measured(name, "its marrow signal", str(problem), "too_few_voxels")
                 continue
-            usable, reasons = self._usable_at(name, Found((), {}))
+            usable, reasons = self._usable_at(name, Found())
             if usable["usable"] == "yes" and name in bone_quality_score.MARROW_LEVELS:
                 marrows[name] = signal
             details: dict[str, float | str] = {**taken, **usable, "voxels": float(signal.voxels)}

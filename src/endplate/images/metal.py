@@ -1,4 +1,4 @@
-"""Metal on CT: where in the image it is, named by the nearest bone, and how near to each bone."""
+"""Metal on CT: where in the image it is, named by the nearest bone, and how near to a body."""
 
 from __future__ import annotations
 
@@ -52,10 +52,17 @@ class Metal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """All metal of an image, and its distance from each bone (mm)."""
+    """All metal of an image: by place, and the voxels' positions (LPS mm) for distances."""
 
-    places: tuple[Metal, ...]
-    distances: Mapping[str, float]
+    places: tuple[Metal, ...] = ()
+    points: Points | None = None
+
+    def distance(self, points: Points) -> float:
+        """The least distance in mm from some points to any metal; infinite where there is none."""
+        if self.points is None or not len(points):
+            return float("inf")
+        some = points[:: max(1, len(points) // _POINTS_OF_A_BONE)]
+        return float(cKDTree(self.points).query(some)[0].min())
 
 
 def metal(image: Volume, blocks: Mapping[str, Block], evidence: Evidence) -> Found:
@@ -63,19 +70,16 @@ def metal(image: Volume, blocks: Mapping[str, Block], evidence: Evidence) -> Fou
     threshold = evidence.row("measurement.metal.threshold").number
     index = np.argwhere(image.array > threshold)
     if not len(index):
-        return Found((), {})
+        return Found()
     values = image.array[tuple(index.T)]
     keep = slice(None, None, max(1, len(index) // _POINTS_OF_METAL))
     points = image.to_world(index[keep])
     bones = {n: _points(b) for n, b in blocks.items() if _bone(n) is not None}
     places: list[Metal] = []
-    distances: dict[str, float] = {}
     if bones:
         names = list(bones)
         owner = np.repeat(np.arange(len(names)), [len(bones[n]) for n in names])
         away, nearest = cKDTree(np.concatenate([bones[n] for n in names])).query(points)
-        to_metal = cKDTree(points)
-        distances = {n: float(to_metal.query(p)[0].min()) for n, p in bones.items()}
         labels = [_bone(names[owner[i]]) for i in nearest]
         labels = [
             label if far <= _BELONGS_WITHIN else None
@@ -98,7 +102,7 @@ def metal(image: Volume, blocks: Mapping[str, Block], evidence: Evidence) -> Fou
                 distance=float(np.median(away[there])),
             )
         )
-    return Found(tuple(sorted(places, key=lambda m: m.place)), distances)
+    return Found(tuple(sorted(places, key=lambda m: m.place)), points)
 
 
 def _bone(structure: str) -> tuple[str, str | None, Side | None] | None:

@@ -1,0 +1,208 @@
+"""The gates: each says what holds, what does not, and what nobody knows."""
+
+import pytest
+
+from endplate.findings import Status
+from endplate.images import gates
+from endplate.images.measure import measure
+from endplate.record import PatientRecord
+from unit.images.spines import EVIDENCE
+
+from patients import ON, fact
+
+THREE = "ct.hounsfield.three_location"
+
+
+def asked(rule, *facts):
+    return rule(PatientRecord.of(facts).known_on(ON), EVIDENCE)
+
+
+def hounsfield(level="L1", **details):
+    return fact(THREE, 120, level=level, details=details)
+
+
+@pytest.mark.parametrize(
+    "rule, detail, value, category",
+    [
+        (gates.contrast, "contrast", "yes", "contrast"),
+        (gates.contrast, "contrast", "no", "no_contrast"),
+        (gates.contrast, "contrast", "unknown", None),
+        (gates.tube_voltage, "tube_voltage", 120.0, "valid"),
+        (gates.tube_voltage, "tube_voltage", 100.0, "other"),
+        (gates.tube_voltage, "tube_voltage", "unknown", None),
+        (gates.kernel, "kernel", "B40f", "smooth"),
+        (gates.kernel, "kernel", "Br38f", "smooth"),
+        (gates.kernel, "kernel", "B59s", "smooth"),
+        (gates.kernel, "kernel", "B60s", "sharp"),
+        (gates.kernel, "kernel", "FC51", "sharp"),
+        (gates.kernel, "kernel", "FC08", None),
+        (gates.kernel, "kernel", "STANDARD", None),
+        (gates.kernel, "kernel", "unknown", None),
+        (gates.slice_spacing, "slice_spacing", 5.0, "fine"),
+        (gates.slice_spacing, "slice_spacing", 5.1, "wide"),
+        (gates.metal, "metal", "none", "none"),
+        (gates.metal, "metal", "unknown", None),
+    ],
+)
+def test_a_gate_answers_only_what_is_known(rule, detail, value, category):
+    for facts in (
+        [hounsfield(**{detail: value})],
+        [hounsfield(), hounsfield("L2", **{detail: value})],
+    ):
+        (finding,) = asked(rule, *facts)
+        assert finding.about == "test" and finding.rests_on
+        if category is None:
+            assert finding.status is Status.UNKNOWN and finding.missing
+        else:
+            assert finding.status is Status.ANSWERED and finding.category == category
+
+
+@pytest.mark.parametrize(
+    "rule", [gates.contrast, gates.tube_voltage, gates.kernel, gates.slice_spacing, gates.metal]
+)
+def test_a_typed_attenuation_leaves_the_gate_unknown_and_no_attenuation_leaves_it_silent(rule):
+    (finding,) = asked(rule, hounsfield())
+    assert finding.status is Status.UNKNOWN
+    assert asked(rule) == ()
+
+
+def test_each_image_is_asked_for_itself():
+    facts = [
+        fact(THREE, 120, level="L1", source="a", details={"contrast": "yes"}),
+        fact(THREE, 110, level="L1", source="b", details={"contrast": "no"}),
+    ]
+    assert {f.about: f.category for f in asked(gates.contrast, *facts)} == {
+        "a": "contrast", "b": "no_contrast",
+    }  # fmt: skip
+
+
+def test_metal_near_a_vertebra_and_elsewhere():
+    hip = fact("imaging.metal", "left hip", side="left")
+    (far,) = asked(gates.metal, hip, hounsfield(metal="none"))
+    assert far.category == "elsewhere" and "left hip" in far.says
+    (near,) = asked(gates.metal, fact("imaging.metal", "L2", level="L2"),
+                    hounsfield("L2", metal="near"))  # fmt: skip
+    assert near.category == "near_a_vertebra" and "within 20 mm of L2" in near.says
+
+
+def test_the_worst_of_the_deformities_decides_and_l5_is_not_graded():
+    findings = asked(
+        gates.fracture,
+        fact("vertebra.wedge", 12, level="L1"), fact("vertebra.biconcavity", 27, level="L1"),
+        fact("vertebra.wedge", 5, level="T12"), fact("vertebra.crush", 45, level="L5"),
+    )  # fmt: skip
+    assert [(f.about, f.category, f.status) for f in findings] == [
+        ("T12", "none", Status.ANSWERED), ("L1", "moderate", Status.ANSWERED),
+        ("L5", None, Status.NOT_APPLICABLE),
+    ]  # fmt: skip
+    assert findings[1].parts["kind"] == "biconcave"
+
+
+def test_a_vertebra_that_is_cut_or_not_measured_is_said():
+    what = "vertebra.cut_by_field_of_view"
+    found = asked(
+        gates.cut_by_field_of_view,
+        fact(what, True, level="T11", details={"part": "body"}),
+        fact(what, True, level="L5", details={"part": "arch"}),
+        fact(what, False, level="L1"),
+    )
+    assert {f.about: f.category for f in found} == {"T11": "body", "L5": "arch"}
+    (why,) = asked(gates.too_few_voxels, fact(
+        "vertebra.not_measured", "its label has only 3 voxels", level="L2",
+        details={"what": "the vertebra", "reason": "too_few_voxels"}))  # fmt: skip
+    assert why.says == "L2: the vertebra was not measured: its label has only 3 voxels."
+
+
+def placed(level, z, x=0.0, **details):
+    return fact("vertebra.cut_by_field_of_view", False, level=level, details={
+        "centre_x": x, "centre_y": 0.0, "centre_z": z, "sacrum": "labelled", "fragments": 0.0,
+        **details})  # fmt: skip
+
+
+RUN = {"T12": 140.0, "L1": 105.0, "L2": 70.0, "L3": 35.0, "L4": 0.0}
+
+
+def levels_say(**heights):
+    (finding,) = asked(gates.levels, *(placed(n, z) for n, z in heights.items()))
+    return finding
+
+
+def test_levels_in_order_are_plausible_and_still_to_be_confirmed():
+    finding = levels_say(**RUN)
+    assert finding.category == "plausible" and "has to confirm" in finding.says
+    assert finding.missing == ()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"L2": 30.0, "L3": 75.0}, "not in order"),
+        ({"L4": -45.0}, "a vertebra may be missing"),
+        ({"L4": 22.0}, "two labels"),
+        ({"L3": None}, "L3 is not labelled"),
+        ({"L5": -35.0, "L6": -70.0}, "a vertebra L6"),
+    ],
+)
+def test_levels_that_do_not_follow_each_other_are_doubtful(change, words):
+    heights = {k: v for k, v in {**RUN, **change}.items() if v is not None}
+    finding = levels_say(**heights)
+    assert finding.category == "doubtful" and words in finding.says
+
+
+def test_labels_that_run_upwards_are_doubtful():
+    assert "feet to the head" in levels_say(**{n: -z for n, z in RUN.items()}).says
+
+
+def test_a_label_in_pieces_and_a_missing_sacrum_are_said():
+    (finding,) = asked(gates.levels, placed("L3", 35, fragments=0.2), placed("L4", 0))
+    assert "in pieces" in finding.says
+    (finding,) = asked(gates.levels, placed("L3", 35, sacrum="not labelled"),
+                       placed("L4", 0, sacrum="not labelled"))  # fmt: skip
+    assert finding.missing and "cannot be counted" in finding.says
+
+
+def vbq(**details):
+    return fact("mr.vertebral_bone_quality", 2.9, level="L1-L4", details=details)
+
+
+@pytest.mark.parametrize(
+    "details, category",
+    [
+        ({"repetition_time": 400.0, "echo_time": 8.0, "contrast": "no"}, "within"),
+        ({"repetition_time": 850.0, "echo_time": 20.0, "contrast": "no"}, "within"),
+        ({"repetition_time": 399.0, "echo_time": 10.0, "contrast": "no"}, "outside"),
+        ({"repetition_time": 851.0, "echo_time": 10.0, "contrast": "no"}, "outside"),
+        ({"repetition_time": 600.0, "echo_time": 7.9, "contrast": "no"}, "outside"),
+        ({"repetition_time": 600.0, "echo_time": 20.1, "contrast": "no"}, "outside"),
+        ({"repetition_time": 600.0, "echo_time": 10.0, "contrast": "yes"}, "outside"),
+        ({"repetition_time": 2500.0}, "outside"),
+        ({"repetition_time": 600.0, "echo_time": 10.0}, None),
+        ({}, None),
+    ],
+)
+def test_the_acquisition_of_a_bone_quality_score(details, category):
+    (finding,) = asked(gates.vbq_acquisition, vbq(**details))
+    assert finding.category == category
+    if category is None:
+        assert finding.status is Status.UNKNOWN and finding.missing
+
+
+def test_the_gates_answer_for_a_real_measurement():
+    from endplate.demo.phantom import Scan, Spine, phantom
+
+    made = phantom(Spine(first="L2"), Scan(spacing=(2, 2, 2)))
+    facts = measure(made.image, made.mask, quantities={"heights", "attenuation", "metal"}).facts
+    patient = PatientRecord.of(facts).known_on(ON)
+    found = {
+        f.rule: f
+        for rule in (gates.contrast, gates.tube_voltage, gates.kernel, gates.slice_spacing,
+                     gates.metal, gates.levels)
+        for f in rule(patient, EVIDENCE)
+    }  # fmt: skip
+    assert found["measurement.contrast"].category == "no_contrast"
+    assert found["measurement.tube_voltage"].category == "valid"
+    assert found["measurement.kernel"].status is Status.UNKNOWN  # a phantom has no known kernel
+    assert found["measurement.metal"].category == "none"
+    assert found["measurement.levels"].category == "plausible"
+    for finding in found.values():
+        assert finding.rests_on and finding.limits
