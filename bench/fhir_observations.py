@@ -21,7 +21,7 @@ def floor() -> None:
     """The least that any reader must do: unpack, parse, pick four values of each line."""
     import orjson
 
-    from endplate.exchange.fhir.read_source import lines
+    from endplate.exchange.fhir.read.source import lines
 
     rows = []
     for _, line in lines(FILE):
@@ -42,7 +42,7 @@ def peer() -> None:
     """fhir.resources, which has no R4: its R4B Observation reads these."""
     from fhir.resources.R4B.observation import Observation
 
-    from endplate.exchange.fhir.read_source import lines
+    from endplate.exchange.fhir.read.source import lines
 
     count = 0
     for _, line in lines(FILE):

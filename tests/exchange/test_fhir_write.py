@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from endplate import evidence, rules, vocabulary
-from endplate.exchange.fhir import write_codes, write_findings
 from endplate.exchange.fhir.read import read_fhir
 from endplate.exchange.fhir.write import bundle, bundle_bytes
-from endplate.exchange.fhir.write_elements import FINDING_SYSTEM
+from endplate.exchange.fhir.write import codes as write_codes
+from endplate.exchange.fhir.write import findings as write_findings
+from endplate.exchange.fhir.write.elements import FINDING_SYSTEM
 from endplate.facts import Fact, InputProblem
 from endplate.findings import AnyFinding, Finding, Recommendation, Stage, Status, Urgency
 from endplate.plan.care_plan import INTENDED_USE, CarePlan, arranged, findings_of

@@ -8,8 +8,9 @@ import orjson
 import pytest
 import zstandard
 
-from endplate.exchange.fhir import read_source, read_stream
 from endplate.exchange.fhir.read import read_fhir
+from endplate.exchange.fhir.read import source as read_source
+from endplate.exchange.fhir.read import stream as read_stream
 from unit.exchange.made_fhir import (
     SNOMED,
     TODAY,

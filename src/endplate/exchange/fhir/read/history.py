@@ -10,9 +10,9 @@ from datetime import date
 from functools import lru_cache
 
 from endplate import vocabulary
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Codeable, Json, Odd, Target, When
-from endplate.exchange.fhir.read_resource import (
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Target, When
+from endplate.exchange.fhir.read.resource import (
     ENTERED_IN_ERROR,
     Left,
     Resource,
@@ -21,7 +21,7 @@ from endplate.exchange.fhir.read_resource import (
     ends,
     judged,
 )
-from endplate.exchange.fhir.read_site import NOWHERE, SNOMED, Place, level_in
+from endplate.exchange.fhir.read.site import NOWHERE, SNOMED, Place, level_in
 from endplate.vocabulary import concept
 
 _DOUBTED = {

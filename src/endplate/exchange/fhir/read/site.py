@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from endplate import levels, vocabulary
-from endplate.exchange.fhir.read_elements import Codeable, Target, clipped
+from endplate.exchange.fhir.read.elements import Codeable, Target, clipped
 from endplate.facts import Side
 from endplate.vocabulary import Concept
 

@@ -15,8 +15,8 @@ from typing import Literal
 import orjson
 
 from endplate import codec
-from endplate.exchange.fhir import write_findings as findings_as
-from endplate.exchange.fhir.write_elements import (
+from endplate.exchange.fhir.write import findings as findings_as
+from endplate.exchange.fhir.write.elements import (
     FINDING_SYSTEM,
     SOURCE_SYSTEM,
     USE_SYSTEM,
@@ -26,8 +26,8 @@ from endplate.exchange.fhir.write_elements import (
     nameless,
     present,
 )
-from endplate.exchange.fhir.write_facts import fact_resource, is_measured, patient_elements
-from endplate.exchange.fhir.write_plan import care_plan
+from endplate.exchange.fhir.write.facts import fact_resource, is_measured, patient_elements
+from endplate.exchange.fhir.write.plan import care_plan
 from endplate.facts import Fact, InputProblem, in_order
 from endplate.findings import AnyFinding, Recommendation, Status
 from endplate.plan.care_plan import CarePlan

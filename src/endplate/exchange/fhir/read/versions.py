@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from endplate.exchange.fhir.read_elements import Json
+from endplate.exchange.fhir.read.elements import Json
 from endplate.exchange.intake import Intake
 from endplate.facts import Fact
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from endplate import vocabulary
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Codeable, Json, Odd, Target
-from endplate.exchange.fhir.read_history import last_noted, said_to_be
-from endplate.exchange.fhir.read_observation import NO_DATE, effective
-from endplate.exchange.fhir.read_resource import (
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Target
+from endplate.exchange.fhir.read.history import last_noted, said_to_be
+from endplate.exchange.fhir.read.observation import NO_DATE, effective
+from endplate.exchange.fhir.read.resource import (
     ENTERED_IN_ERROR,
     Left,
     Resource,
@@ -19,8 +19,8 @@ from endplate.exchange.fhir.read_resource import (
     ends,
     judged,
 )
-from endplate.exchange.fhir.read_site import NOWHERE
-from endplate.exchange.fhir.read_value import Refused, value_of
+from endplate.exchange.fhir.read.site import NOWHERE
+from endplate.exchange.fhir.read.value import Refused, value_of
 from endplate.vocabulary import LOCAL_SYSTEM, concept
 
 REPORT_STATUSES = Statuses(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Json, Odd, Reference
-from endplate.exchange.fhir.read_person import Identity, identity
-from endplate.exchange.fhir.read_resource import Left, Person
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Json, Odd, Reference
+from endplate.exchange.fhir.read.person import Identity, identity
+from endplate.exchange.fhir.read.resource import Left, Person
 from endplate.exchange.intake import Intake
 
 _CONDITIONAL = "Patient?identifier="

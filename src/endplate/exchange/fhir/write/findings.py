@@ -20,7 +20,7 @@ from datetime import date
 from functools import cache
 
 from endplate import rules, vocabulary
-from endplate.exchange.fhir.write_elements import (
+from endplate.exchange.fhir.write.elements import (
     FINDING_SYSTEM,
     VALUE_SYSTEM,
     Draft,
@@ -32,7 +32,7 @@ from endplate.exchange.fhir.write_elements import (
     of_type,
     quantity,
 )
-from endplate.exchange.fhir.write_facts import is_there
+from endplate.exchange.fhir.write.facts import is_there
 from endplate.facts import Fact
 from endplate.findings import AnyFinding, Finding, PartValue, Recommendation, Status, Urgency
 

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 import orjson
 
 from endplate import units, vocabulary
-from endplate.exchange.fhir.write_codes import written_codes
+from endplate.exchange.fhir.write.codes import written_codes
 from endplate.facts import Fact, Side
 from endplate.vocabulary import CODE_SYSTEMS, LOCAL_SYSTEM, Code
 

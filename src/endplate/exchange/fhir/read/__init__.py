@@ -12,8 +12,8 @@ from pathlib import Path
 
 from msgspec import field
 
-from endplate.exchange.fhir.read_person import Identity
-from endplate.exchange.fhir.read_stream import Count, Stream
+from endplate.exchange.fhir.read.person import Identity
+from endplate.exchange.fhir.read.stream import Count, Stream
 from endplate.exchange.intake import Understood
 from endplate.facts import Problem
 

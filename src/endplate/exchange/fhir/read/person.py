@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Json, Target, When
-from endplate.exchange.fhir.read_resource import Resource
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Json, Target, When
+from endplate.exchange.fhir.read.resource import Resource
 from endplate.vocabulary import concept
 
 SEX = Target(concept("person.sex"))

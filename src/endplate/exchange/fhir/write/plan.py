@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from endplate import vocabulary
-from endplate.exchange.fhir.write_codes import order_codes
-from endplate.exchange.fhir.write_elements import (
+from endplate.exchange.fhir.write.codes import order_codes
+from endplate.exchange.fhir.write.elements import (
     FINDING_SYSTEM,
     STAGE_EXTENSION,
     Draft,
@@ -17,8 +17,8 @@ from endplate.exchange.fhir.write_elements import (
     of_type,
     present,
 )
-from endplate.exchange.fhir.write_facts import is_there
-from endplate.exchange.fhir.write_findings import (
+from endplate.exchange.fhir.write.facts import is_there
+from endplate.exchange.fhir.write.findings import (
     PRESENCE,
     References,
     basis,

@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import TARGETS, Codeable, Json, Odd, Target, When
-from endplate.exchange.fhir.read_resource import (
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import TARGETS, Codeable, Json, Odd, Target, When
+from endplate.exchange.fhir.read.resource import (
     ENTERED_IN_ERROR,
     Left,
     Resource,
     Statuses,
     judged,
 )
-from endplate.exchange.fhir.read_site import NOWHERE, Place, densitometry, is_densitometry, place
-from endplate.exchange.fhir.read_value import Found, Refused, value_of
+from endplate.exchange.fhir.read.site import NOWHERE, Place, densitometry, is_densitometry, place
+from endplate.exchange.fhir.read.value import Found, Refused, value_of
 from endplate.vocabulary import concept
 
 STATUSES = Statuses(

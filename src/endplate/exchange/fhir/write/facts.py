@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from endplate import vocabulary
-from endplate.exchange.fhir.write_elements import (
+from endplate.exchange.fhir.write.elements import (
     METHOD_SYSTEM,
     VALUE_SYSTEM,
     Draft,

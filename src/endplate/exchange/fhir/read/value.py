@@ -12,9 +12,9 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from endplate import units, vocabulary
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Codeable, Json, Odd
-from endplate.exchange.fhir.read_resource import Left
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Codeable, Json, Odd
+from endplate.exchange.fhir.read.resource import Left
 from endplate.exchange.intake import NO, YES, conversion
 from endplate.facts import Value
 from endplate.vocabulary import Concept

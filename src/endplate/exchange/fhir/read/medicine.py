@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from endplate import vocabulary
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Codeable, Json, Odd, Target, When
-from endplate.exchange.fhir.read_history import last_noted
-from endplate.exchange.fhir.read_resource import (
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Target, When
+from endplate.exchange.fhir.read.history import last_noted
+from endplate.exchange.fhir.read.resource import (
     ENTERED_IN_ERROR,
     Left,
     Resource,

@@ -11,17 +11,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir import read_source as source
-from endplate.exchange.fhir.read_elements import Codeable, Json, Odd, Reference
-from endplate.exchange.fhir.read_history import allergy, condition, family, procedure
-from endplate.exchange.fhir.read_medicine import HANDLERS as MEDICINES
-from endplate.exchange.fhir.read_observation import is_unmapped, observation
-from endplate.exchange.fhir.read_people import People
-from endplate.exchange.fhir.read_person import patient
-from endplate.exchange.fhir.read_report import HANDLERS as REPORTS
-from endplate.exchange.fhir.read_resource import Later, Left, Person, Resource
-from endplate.exchange.fhir.read_versions import Versions
+from endplate.exchange.fhir.read import elements, source
+from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Reference
+from endplate.exchange.fhir.read.history import allergy, condition, family, procedure
+from endplate.exchange.fhir.read.medicine import HANDLERS as MEDICINES
+from endplate.exchange.fhir.read.observation import is_unmapped, observation
+from endplate.exchange.fhir.read.people import People
+from endplate.exchange.fhir.read.person import patient
+from endplate.exchange.fhir.read.report import HANDLERS as REPORTS
+from endplate.exchange.fhir.read.resource import Later, Left, Person, Resource
+from endplate.exchange.fhir.read.versions import Versions
 from endplate.exchange.intake import Intake, Understood
 from endplate.facts import Problem
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple, Protocol
 
-from endplate.exchange.fhir import read_elements as elements
-from endplate.exchange.fhir.read_elements import Json, Reference, Target, When
-from endplate.exchange.fhir.read_site import Place, place
+from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir.read.elements import Json, Reference, Target, When
+from endplate.exchange.fhir.read.site import Place, place
 from endplate.exchange.intake import Intake
 from endplate.facts import Fact, Side, Value
 
