@@ -22,7 +22,7 @@ from endplate.bone.diagnosis import osteoporosis
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
-from endplate.record import UNKNOWN, Known, Patient
+from endplate.record import UNKNOWN, Known, Patient, any_of
 from endplate.rules import rule
 
 _OPERATION = ("intent.procedure", "intent.date", "intent.elective")
@@ -203,18 +203,31 @@ def _anabolic_under_way(
     headline=7,
 )
 def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | None:
-    """What to make of a bisphosphonate that is already taken when a fusion is planned.
+    """What to make of a bisphosphonate that is, or lately was, taken when a fusion is planned.
 
     Source      patel2024 and CNS 2021 against AAOS Now 2024 (bone.bisphosphonate.*)
     Population  adults before spinal fusion
     Not for     stopping it automatically: surgeon and endocrinologist decide
     Differs     the sources disagree, and both sides are shown
     """
-    taken = patient.has("medicine.bisphosphonate")
-    if not taken.yes or patient.intent.is_instrumented.no:
+    if patient.intent.is_instrumented.no:
         return None
+    taken = patient.has("medicine.bisphosphonate")
     window = evidence.row("bone.bisphosphonate.window_months")
     day = patient.intent.day
+    opens = months_from(day or patient.on, -int(window.number))
+    lately = tuple(
+        f
+        for f in patient.ever("medicine.bisphosphonate").because
+        if f.value is True and f.until is not None and opens <= f.until <= patient.on
+    )
+    if not taken.yes and not lately:
+        return None
+    says = "A bisphosphonate is being taken"
+    if not taken.yes:
+        last = max(f.until for f in lately if f.until is not None)
+        says = f"A bisphosphonate was taken until {last}, within {window.number:g} months of the "
+        says += "operation" if day else "day"
     parts: dict[str, float | str | bool | None] = {}
     if day is not None:
         parts = {
@@ -222,11 +235,11 @@ def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | N
             "window_until": str(months_from(day, int(window.number))),
         }
     return Finding(
-        says="A bisphosphonate is being taken, and the sources disagree on taking it around a "
-        "fusion; it is not stopped without surgeon and endocrinologist deciding so.",
+        says=f"{says}, and the sources disagree on taking it around a fusion; surgeon and "
+        "endocrinologist decide together, and nothing is stopped without them.",
         category="decide_together",
         parts=parts,
-        because=(*taken.because, *patient.intent.because),
+        because=(*(taken.because if taken.yes else lately), *patient.intent.because),
         missing=() if day else ("intent.date",),
         rests_on=(window,),
         positions=(
@@ -331,26 +344,44 @@ def _last_denosumab(patient: Patient) -> tuple[date, Fact] | None:
     return max(given, key=lambda pair: pair[0]) if given else None
 
 
-@rule("bone.follow_on", reads=("medicine.bone_anabolic", "intent.date"))
+@rule(
+    "bone.follow_on",
+    reads=("medicine.bone_anabolic", "medicine.bisphosphonate", "medicine.denosumab"),
+)
 def follow_on(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """That an antiresorptive follows an anabolic, so that what was built is kept.
 
     Source      BHOF page, secondary pages (bone.agent.sequential)
-    Population  adults on an anabolic bone medicine
+    Population  adults on an anabolic bone medicine, or after one
     Not for     choosing the antiresorptive
     """
-    taken = patient.has("medicine.bone_anabolic")
-    if not taken.yes:
+    taken, ever = patient.has("medicine.bone_anabolic"), patient.ever("medicine.bone_anabolic")
+    asked = ("medicine.bisphosphonate", "medicine.denosumab")
+    after = any_of(patient.has(what) for what in asked)
+    if not ever.yes or (after.yes and not taken.yes):
         return None
-    return Recommendation(
-        says="An anabolic bone medicine is being taken; what it builds is lost without an "
+    says, category, action = (
+        "An anabolic bone medicine is being taken; what it builds is lost without an "
         "antiresorptive afterwards.",
-        action="Plan the antiresorptive that follows.",
+        "plan",
+        "Plan the antiresorptive that follows.",
+    )
+    if not taken.yes:
+        says = (
+            "An anabolic bone medicine was taken, and no antiresorptive is on record now; what "
+            "was built is lost without one."
+        )
+        category, action = "not_followed", "Ask whether an antiresorptive followed."
+    return Recommendation(
+        says=says,
+        action=action,
         who="bone specialist",
-        category="plan",
-        because=taken.because,
+        category=category,
+        because=ever.because,
+        missing=() if taken.yes else tuple(w for w in asked if patient.has(w).unknown),
         rests_on=(evidence.row("bone.agent.sequential"),),
-        stage=Stage.AFTER_SURGERY,
+        stage=Stage.AFTER_SURGERY if taken.yes else Stage.NOW,
+        urgency=Urgency.INFORMATION if taken.yes else Urgency.SOON,
     )
 
 
