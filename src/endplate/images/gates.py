@@ -254,15 +254,20 @@ def metal(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
 def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """How deformed each vertebra is by Genant's grades of the loss of height.
 
-    Source      measurement.genant.mild, measurement.genant.moderate, measurement.genant.severe
+    Source      measurement.genant.mild, measurement.genant.moderate, measurement.genant.severe,
+                measurement.genant.no_lower_limit
     Population  T4-L4 on lateral views of postmenopausal women; applied here to CT
     Not for     telling a fracture from a variant or another disease: that needs eyes
     Differs     one source prints grade 1 without a lower limit; reference heights differ, too
     """
     worst: dict[str, Fact] = {}
+    known: dict[str, set[str]] = {}
     for what in DEFORMITIES:
         for fact in patient.facts(what):
-            if fact.level and (fact.level not in worst or worst[fact.level].number < fact.number):
+            if fact.level is None:
+                continue
+            known.setdefault(fact.level, set()).add(what)
+            if fact.level not in worst or worst[fact.level].number < fact.number:
                 worst[fact.level] = fact
     for level, fact in sorted(worst.items(), key=lambda item: Level(item[0])):
         if level not in GRADED:
@@ -288,7 +293,8 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
             category=grade,
             parts={"kind": None if grade == "none" else DEFORMITIES[fact.what]},
             because=(fact,),
-            rests_on=(row,),
+            missing=tuple(what for what in DEFORMITIES if what not in known[level]),
+            rests_on=(row, evidence.row("measurement.genant.no_lower_limit")),
             stage=Stage.NOW if grade != "none" else Stage.BACKGROUND,
             urgency=Urgency.ROUTINE if grade != "none" else Urgency.INFORMATION,
         )
