@@ -135,7 +135,10 @@ def _against(patient: Patient, evidence: Evidence, agent: str) -> str:
     return f" ({'; '.join(found)})" if found else ""
 
 
-@rule("bone.agent", reads=(*CHECK_READS, *osteoporosis.reads))
+@rule(
+    "bone.agent",
+    reads=(*CHECK_READS, *osteoporosis.reads, *(f"medicine.{agent}" for agent in AGENTS)),
+)
 def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
     """For each bone medicine, what was looked for and what speaks against it.
 
@@ -153,31 +156,37 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
         answers = [(row, *answer_to(patient, row, evidence)) for row in rows]
         verdict = verdict_on(patient, evidence, agent)
         asked = tuple(w for _, answer, asks in answers if answer.unknown for w in asks)
-        says = f"{agent.capitalize()}: {_IN_WORDS[verdict]}{_against(patient, evidence, agent)}"
+        taken = patient.has(f"medicine.{agent}")
+        says = f"{agent.capitalize()}{', which is being taken' if taken.yes else ''}: "
+        says += f"{_IN_WORDS[verdict]}{_against(patient, evidence, agent)}"
+        closed = verdict in ("contraindicated", "avoid")
         yield Recommendation(
             about=agent,
             says=says + ".",
             action=f"Discuss {agent} with a bone specialist."
-            if verdict not in ("contraindicated", "avoid")
+            if not closed or taken.yes
             else f"Do not choose {agent}.",
             who="bone specialist with the surgeon",
             status=Status.UNKNOWN if verdict == "unknown" else Status.ANSWERED,
             category=None if verdict == "unknown" else verdict,
-            because=tuple(dict.fromkeys(f for _, answer, _ in answers for f in answer.because)),
+            because=tuple(
+                dict.fromkeys(f for a in (*(k for _, k, _ in answers), taken) for f in a.because)
+            ),
             assumed=found.assumed,
             missing=asked,
             checked=checks_of(patient, rows, evidence),
             rests_on=(about, *((extra,) if extra else ()), *rows),
-            stage=Stage.BEFORE_SURGERY,
-            urgency=Urgency.ROUTINE,
+            stage=Stage.NOW if closed and taken.yes else Stage.BEFORE_SURGERY,
+            urgency=Urgency.SOON if closed and taken.yes else Urgency.ROUTINE,
         )
 
 
 @rule(
     "bone.first_choice_agent",
-    reads=(*CHECK_READS, *osteoporosis.reads, "intent.procedure", "medicine.bone_active"),
+    reads=(*CHECK_READS, *osteoporosis.reads, "intent.procedure", "medicine.bone_active",
+           "medicine.bone_anabolic"),
     headline=6,
-)
+)  # fmt: skip
 def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """Which bone medicine comes first before instrumented surgery, as a proposal to discuss.
 
@@ -188,6 +197,8 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
     found = osteoporosis.one(patient, evidence)
     if found.category != "osteoporosis" or patient.intent.is_instrumented.no:
         return None
+    if patient.has("medicine.bone_anabolic").yes:
+        return None  # it has been chosen; what speaks against it is said of the agent
     order = evidence.row("bone.agent.first_choice")
     verdicts = {a: verdict_on(patient, evidence, a) for a in AGENTS}
     open_to = [a for a in AGENTS if verdicts[a] not in ("contraindicated", "avoid")]

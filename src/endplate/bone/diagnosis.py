@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from endplate import levels
 from endplate.bone.attenuation import (
     REGIONS,
@@ -12,9 +14,11 @@ from endplate.bone.attenuation import (
 from endplate.bone.densitometry import (
     SITES_ASK,
     WHO_ASKS,
+    Z_ASKS,
     Group,
     category_of,
     classified_by_t_score,
+    density_is_low_for_age,
     lowest_t_score,
     osteoporosis_by_dxa,
     sites_not_measured,
@@ -338,6 +342,41 @@ def routes_to_osteoporosis(patient: Patient, evidence: Evidence) -> Reasons:
         return routes
     outside = Known("no", group.because) if group.answer == "no" else UNKNOWN
     return {name: (outside, (*group.missing, *asks)) for name, (_, asks) in routes.items()}
+
+
+class Need(Struct, frozen=True, kw_only=True):
+    """Why a person's bone is looked after by a specialist, in words, facts and rows."""
+
+    says: str
+    because: tuple[Fact, ...]
+    assumed: tuple[Fact, ...] = ()
+    rests_on: tuple[Row, ...] = ()
+
+
+NEED_READS = tuple(dict.fromkeys((*osteoporosis.reads, *_READS, *Z_ASKS)))
+
+
+def need_of_care(patient: Patient, evidence: Evidence) -> Need | None:
+    """Osteoporosis by a route or on record, what BHOF would treat, or density low for the age."""
+    found = osteoporosis.one(patient, evidence)
+    if found.category == "osteoporosis":
+        return Need(says="Osteoporosis", because=found.because, assumed=found.assumed)
+    treated = treatment_indication_bhof.one(patient, evidence)
+    if treated.category == "treatment_indicated":
+        return Need(
+            says="Bone that BHOF 2022 would treat",
+            because=treated.because,
+            assumed=treated.assumed,
+            rests_on=(evidence.row("bone.diagnosis.bhof"),),
+        )
+    low_for_age = density_is_low_for_age(patient, evidence)
+    if not low_for_age:
+        return None
+    return Need(
+        says="A density below the range for the age",
+        because=low_for_age,
+        rests_on=(evidence.row("bone.z_score.below_expected"),),
+    )
 
 
 @rule(

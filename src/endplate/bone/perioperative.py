@@ -10,15 +10,13 @@ from endplate.bone.attenuation import REGIONS, attenuation_meets, screening_atte
 from endplate.bone.densitometry import (
     SITES_ASK,
     T_SCORES,
-    Z_ASKS,
-    density_is_low_for_age,
     lowest_t_score,
     osteoporosis_by_dxa,
     sites_needed,
     sites_not_measured,
     usable_sites,
 )
-from endplate.bone.diagnosis import osteoporosis
+from endplate.bone.diagnosis import NEED_READS, need_of_care, osteoporosis
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
@@ -35,38 +33,34 @@ def months_from(day: date, months: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-@rule("bone.refer", reads=(*osteoporosis.reads, *Z_ASKS, *_OPERATION))
+@rule("bone.refer", reads=(*NEED_READS, *_OPERATION))
 def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
-    """Refer a person with osteoporosis, or a density low for the age, to a bone specialist.
+    """Refer a person whose bone needs treatment, or is low for the age, to a bone specialist.
 
-    Source      patel2024 (bone.review.practice); in time for an anabolic (bone.timing.*)
+    Source      patel2024 (bone.review.practice); BHOF 2022 (bone.diagnosis.bhof); in time for an
+                anabolic (bone.timing.*)
     Population  adults before spine surgery
     Not for     emergencies, which do not wait
     """
-    found = osteoporosis.one(patient, evidence)
-    low_for_age = density_is_low_for_age(patient, evidence)
-    shown = found.category == "osteoporosis"
-    if not shown and not low_for_age:
+    need = need_of_care(patient, evidence)
+    if need is None:
         return None
     intent, elective = patient.intent, patient.has("intent.elective")
     lead = evidence.row("bone.timing.anabolic_before_months")
     by = None
     if intent.day and intent.day >= patient.on and not elective.no:
         by = max(months_from(intent.day, -int(lead.number)), patient.on)
-    what = "Osteoporosis" if shown else "A density below the range for the age"
     return Recommendation(
-        says=f"{what} is treated together with a bone specialist"
+        says=f"{need.says} is treated together with a bone specialist"
         f"{', after an operation that cannot wait' if elective.no else ''}.",
         action="Refer to endocrinology or a bone clinic.",
         who="surgeon",
         by=by,
         category="refer",
-        because=tuple(
-            dict.fromkeys((*found.because, *low_for_age, *intent.because, *elective.because))
-        ),
-        assumed=found.assumed,
+        because=tuple(dict.fromkeys((*need.because, *intent.because, *elective.because))),
+        assumed=need.assumed,
         missing=("intent.elective",) if intent.day and elective.unknown else (),
-        rests_on=(evidence.row("bone.review.practice"), lead),
+        rests_on=(evidence.row("bone.review.practice"), lead, *need.rests_on),
         stage=Stage.NOW,
         urgency=Urgency.SOON,
     )
@@ -448,17 +442,17 @@ def _yes_or_no(so: bool, fact: Fact) -> Known:
     return Known("yes" if so else "no", (fact,))
 
 
-@rule("bone.low_bone_mass_care", reads=osteoporosis.reads)
+@rule("bone.low_bone_mass_care", reads=NEED_READS)
 def low_bone_mass_care(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """What is done with osteopenia that no route turns into osteoporosis.
 
     Source      order put together after WHO and ISCD (bone.t_score.low_bone_mass, bone.tbs.use)
     Population  postmenopausal women, men from 50 years
-    Not for     people with osteoporosis by any route
+    Not for     people with osteoporosis by any route, or whom BHOF would treat
     """
     dxa = osteoporosis_by_dxa.one(patient, evidence)
     whole = osteoporosis.one(patient, evidence)
-    if dxa.category != "low_bone_mass" or whole.category == "osteoporosis":
+    if dxa.category != "low_bone_mass" or need_of_care(patient, evidence) is not None:
         return None
     return Recommendation(
         says="Low bone mass without osteoporosis on what is known.",

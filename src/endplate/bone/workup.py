@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from endplate.bone.densitometry import Z_ASKS, density_is_low_for_age
-from endplate.bone.diagnosis import osteoporosis
+from endplate.bone.diagnosis import NEED_READS, need_of_care
 from endplate.bone.nutrients import vitamin_d_category
 from endplate.bone.testing import order_dxa
 from endplate.evidence import Evidence
@@ -23,28 +22,22 @@ _PANEL = (
 
 @rule(
     "bone.secondary_causes",
-    reads=tuple(
-        dict.fromkeys(
-            (*_PANEL, "fracture.vertebral", *osteoporosis.reads, *order_dxa.reads, *Z_ASKS)
-        )
-    ),
+    reads=tuple(dict.fromkeys((*_PANEL, "fracture.vertebral", *NEED_READS, *order_dxa.reads))),
     headline=9,
 )
 def secondary_causes(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """The laboratory work-up for secondary causes, and what of it is still missing.
 
     Source      SIOT 2017, AACE 2010, NOGG (bone.workup.panel)
-    Population  adults with osteoporosis, with a density below the range for their age, or for
-                whom a DXA is called for
+    Population  adults whose bone needs treatment or is low for the age, or for whom a DXA is
+                called for
     Not for     interpreting a result: each laboratory's own range decides
     Differs     patel2024 prints hypothyroidism as a cause; the bone-losing state is too much
                 thyroid hormone, so a low TSH is what is looked for
     """
-    found = osteoporosis.one(patient, evidence)
-    low_for_age = density_is_low_for_age(patient, evidence)
-    shown = found.category == "osteoporosis" or bool(low_for_age)
+    need = need_of_care(patient, evidence)
     called_for = any(f.category == "order" for f in order_dxa(patient, evidence))
-    if not shown and not called_for:
+    if need is None and not called_for:
         return None
     panel, hba1c = evidence.row("bone.workup.panel"), evidence.row("bone.workup.hba1c")
     lines = [line for line in (*panel.table, *hba1c.table) if _is_for(patient, evidence, line)]
@@ -85,13 +78,13 @@ def secondary_causes(patient: Patient, evidence: Evidence) -> Recommendation | N
         action=f"Order {names}.",
         who="general practitioner or endocrinologist",
         category="open",
-        because=tuple(dict.fromkeys((*there, *found.because, *low_for_age))),
-        assumed=found.assumed,
+        because=tuple(dict.fromkeys((*there, *(need.because if need else ())))),
+        assumed=need.assumed if need else (),
         missing=tuple(str(line["asks"]) for line in open_lines),
         checked=checks,
         rests_on=rows,
         stage=Stage.NOW,
-        urgency=Urgency.SOON if shown else Urgency.ROUTINE,
+        urgency=Urgency.SOON if need else Urgency.ROUTINE,
     )
 
 
