@@ -39,6 +39,8 @@ L1_TO_L4 = Span(Level.L1, Level.L4)
 EVERYTHING = frozenset(
     {"heights", "attenuation", "totalsegmentator", "bone_quality_score", "metal", "pictures"}
 )
+# One voxel of so many stands for a body where only its distance from metal is asked.
+_EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
 _ONLY_CT = -500.0
 
@@ -195,6 +197,7 @@ class _Run:
     problems: list[Problem] = field(default_factory=list)
     vertebrae: dict[str, Vertebra] = field(default_factory=dict)
     interiors: dict[str, Interior] = field(default_factory=dict)
+    bodies: dict[str, Bools] = field(default_factory=dict)
     densities: dict[str, Density] = field(default_factory=dict)
     deformity: dict[str, str] = field(default_factory=dict)
     cut: dict[str, Points] = field(default_factory=dict)
@@ -316,8 +319,7 @@ class _Run:
                 self._estimate(
                     f"vertebra.height.{which}", estimate, name, doubts, self._taken(), METHOD
                 )
-            body = body_voxels(vertebra, whole=self.mask.parts != "body")
-            volume = np.count_nonzero(body) * self.mask.volume.voxel_volume / 1000
+            volume = np.count_nonzero(self._body(name)) * self.mask.volume.voxel_volume / 1000
             self._fact(
                 "vertebra.body_volume", volume, level=name, method=METHOD, doubts=doubts,
                 details={"width": round(vertebra.width, 2), "depth": round(vertebra.depth, 2)},
@@ -428,10 +430,15 @@ class _Run:
         details["usable"] = "no" if reasons else "yes"
         return details, tuple(reasons)
 
+    def _body(self, name: str) -> Bools:
+        if name not in self.bodies:
+            whole = self.mask.parts != "body"
+            self.bodies[name] = body_voxels(self.vertebrae[name], whole=whole)
+        return self.bodies[name]
+
     def _body_points(self, name: str) -> Points:
-        vertebra = self.vertebrae[name]
-        body = body_voxels(vertebra, whole=self.mask.parts != "body")
-        return vertebra.block.to_world(np.argwhere(body))
+        index = np.argwhere(self._body(name))[::_EVERY]
+        return self.vertebrae[name].block.to_world(index)
 
     def _regions(
         self,
@@ -477,10 +484,9 @@ class _Run:
         doubts: tuple[str, ...],
     ) -> None:
         whole = self.mask.parts != "body"
-        body = body_voxels(vertebra, whole=whole)
         try:
             mean, median, count = hounsfield.totalsegmentator(
-                body, image, vertebra.block.start, self.evidence
+                self._body(name), image, vertebra.block.start, self.evidence
             )
         except NotMeasurable as problem:
             self._not_measured(
@@ -761,12 +767,13 @@ def body_voxels(vertebra: Vertebra, *, whole: bool) -> Bools:
     block = vertebra.block
     if not whole:
         return block.inside
-    index = np.argwhere(block.inside)
-    local = vertebra.frame.to_local(block.to_world(index))
-    body = index[local[:, 1] <= vertebra.wall[0] + vertebra.wall[1] * local[:, 2]]
-    found = np.zeros_like(block.inside)
-    found[tuple(body.T)] = True
-    return found
+    # How far behind the wall a voxel lies is linear in its index, so it is added up by axes.
+    across = vertebra.frame.axes @ np.array([0.0, 1.0, -vertebra.wall[1]])
+    per_voxel = across @ block.volume.affine[:3, :3]
+    start = across @ (block.to_world(np.zeros(3)) - vertebra.frame.centre)
+    i, j, k = (np.arange(n) * d for n, d in zip(block.inside.shape, per_voxel, strict=True))
+    behind = i[:, None, None] + j[:, None] + k + start
+    return np.asarray(block.inside & (behind <= vertebra.wall[0]))
 
 
 def _cut_part(vertebra: Vertebra) -> str:

@@ -75,7 +75,7 @@ def sagittal(image: Volume, shown: Sequence[Shown], *, cut: Mapping[str, Points]
     for level, centre in cut.items():
         x, y = view.pixel(centre)
         draw.text((x, y), f"{level} cut", fill=_FAINT, font=_font(15), anchor="mm")
-    _draw_frame(draw, view, canvas.size)
+    _draw_frame(draw, view, canvas.size, planes=any(s.outlines for s in shown))
     names = [s.vertebra.level for s in shown]
     said = "; ".join(f"{s.vertebra.level} {s.caption}".strip() for s in shown)
     caption = f"{names[0]} to {names[-1]} from the side, along the spine; anterior at the left."
@@ -199,7 +199,9 @@ def _draw_vertebra(draw: ImageDraw.ImageDraw, view: _View, one: Shown) -> None:
                   anchor="rm", stroke_width=2, stroke_fill="#000000")  # fmt: skip
 
 
-def _draw_frame(draw: ImageDraw.ImageDraw, view: _View, size: tuple[int, int]) -> None:
+def _draw_frame(
+    draw: ImageDraw.ImageDraw, view: _View, size: tuple[int, int], *, planes: bool
+) -> None:
     """Sides, scale and what the colours mean."""
     wide, tall = size
     _label(draw, (14, tall / 2), "A", TEXT, 22)
@@ -211,7 +213,8 @@ def _draw_frame(draw: ImageDraw.ImageDraw, view: _View, size: tuple[int, int]) -
     for x in (start, start + length):
         draw.line([(x, y - 5), (x, y + 5)], fill=TEXT, width=2)
     _label(draw, (start + length / 2, y - 12), "50 mm", TEXT, 14)
-    legend = (("endplate planes", ENDPLATES), ("heights", HEIGHTS), ("HU planes", REGIONS))
+    legend = [("endplate planes", ENDPLATES), ("heights", HEIGHTS)]
+    legend += [("HU planes", REGIONS)] if planes else []
     for row, (text, colour) in enumerate(legend):
         at = tall - 16 - 18 * (len(legend) - 1 - row)
         draw.line([(12, at), (32, at)], fill=colour, width=3)
