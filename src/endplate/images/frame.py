@@ -60,7 +60,10 @@ class Frame:
         """The frame whose w is `cranial` and whose v is nearest to `posterior`."""
         up = cranial / np.linalg.norm(cranial)
         back = posterior - up * (posterior @ up)
-        back /= np.linalg.norm(back)
+        if np.linalg.norm(back) < 1e-6 * max(float(np.linalg.norm(posterior)), 1.0):
+            least = np.eye(3)[int(np.argmin(np.abs(up)))]  # along w: any other will do
+            back = least - up * (least @ up)
+        back = back / np.linalg.norm(back)
         return cls(centre, np.stack([np.cross(back, up), back, up], axis=1))
 
 
@@ -188,7 +191,8 @@ class Block:
         best = directions[int(np.argmax(votes))]
         near = normals @ best
         axis = (weight * np.sign(near) * (np.abs(near) > _FACE_COSINE)) @ normals
-        return np.asarray(axis / np.linalg.norm(axis))
+        length = float(np.linalg.norm(axis))
+        return axis / length if length > 0 else np.array([0.0, 0.0, 1.0])
 
 
 def _hemisphere(count: int) -> Points:

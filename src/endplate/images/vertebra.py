@@ -516,7 +516,10 @@ def _robust(design: Floats, values: Floats) -> Floats:
     answer: Floats = np.zeros(design.shape[1])
     for _ in range(5):
         before = answer
-        answer = np.linalg.solve(weighted.T @ design, weighted.T @ values)
+        try:
+            answer = np.linalg.solve(weighted.T @ design, weighted.T @ values)
+        except np.linalg.LinAlgError:
+            raise NotMeasurable("one of its faces is a line and no endplate") from None
         if np.abs(answer - before).max() < 1e-3:
             break
         rest = np.abs(values - design @ answer)
