@@ -13,7 +13,9 @@ from functools import cached_property
 from msgspec import Struct
 
 from endplate import levels, vocabulary
+from endplate.evidence import Evidence
 from endplate.facts import Fact, InputProblem, in_order
+from endplate.findings import AnyFinding
 from endplate.levels import Column, Level, Span
 
 
@@ -120,13 +122,19 @@ class Patient:
     on
         The day of the question. Facts dated later are left out; a fact without a date counts
         as known.
+
+    Attributes
+    ----------
+    answered
+        What each rule that was asked so far says of this person, and under which evidence.
     """
 
-    __slots__ = ("__dict__", "_by_concept", "on", "record")
+    __slots__ = ("__dict__", "_by_concept", "answered", "on", "record")
 
     def __init__(self, record: PatientRecord, on: date) -> None:
         self.record = record
         self.on = on
+        self.answered: dict[object, tuple[Evidence, tuple[AnyFinding, ...]]] = {}
         by_concept: dict[str, list[Fact]] = {}
         for fact in record.facts:
             if fact.on is not None and fact.on > on:
@@ -231,7 +239,8 @@ class Patient:
     def _denied(self, what: str) -> Known:
         """No, where the concept or a wider one was expressly denied; else unknown."""
         for asked in (what, *vocabulary.ancestors(what)):
-            no = tuple(f for f in self._by_concept.get(asked, []) if f.value is False)
+            found = self._by_concept.get(asked)
+            no = tuple(f for f in found if f.value is False) if found else ()
             if no:
                 return Known("no", no)
         return UNKNOWN

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from endplate.evidence import Evidence, Row
 from endplate.findings import AnyFinding, Finding
@@ -46,12 +47,19 @@ class Rule(Struct, frozen=True, kw_only=True):
     headline: int | None = None
 
     def __call__(self, patient: Patient, evidence: Evidence) -> tuple[AnyFinding, ...]:
-        """All findings of this rule about this person."""
+        """All findings of this rule about this person.
+
+        Rules ask other rules, and a rule is pure: what it says of one person under the same
+        evidence is found once and kept with that person.
+        """
+        kept = patient.answered.get(self.question)
+        if kept is not None and kept[0] is evidence:
+            return kept[1]
         answer = self.question(patient, evidence)
-        if answer is None:
-            return ()
-        found = (answer,) if isinstance(answer, Finding) else answer
-        return tuple(_completed(f, self) for f in found)
+        found = (answer,) if isinstance(answer, Finding) else answer or ()
+        said = tuple(_completed(f, self) for f in found)
+        patient.answered[self.question] = (evidence, said)
+        return said
 
     def one(self, patient: Patient, evidence: Evidence) -> AnyFinding:
         """The finding of a rule that gives exactly one."""
@@ -126,20 +134,20 @@ def find() -> tuple[Rule, ...]:
 
 def _completed(finding: AnyFinding, by: Rule) -> AnyFinding:
     rows = [*finding.rests_on, *(r for p in finding.positions for r in p.rests_on)]
-    fields = {name: getattr(finding, name) for name in finding.__struct_fields__}
-    fields["rule"] = by.id
-    fields["cites"] = tuple(dict.fromkeys(c for row in rows for c in row.cites))
-    fields["edition"] = _joined(row.edition for row in rows)
-    fields["strength"] = finding.strength or _joined(row.strength for row in finding.rests_on)
-    fields["verified"] = all(row.verified or row.mark == "choice" for row in rows)
-    fields["overrides"] = tuple(dict.fromkeys(r.name for r in rows if r.overridden))
-    if not finding.limits and by.not_for:
-        fields["limits"] = (f"Not for: {by.not_for}",)
-    return type(finding)(**fields)
+    return replace(
+        finding,
+        rule=by.id,
+        cites=tuple(dict.fromkeys([c for row in rows for c in row.cites])),
+        edition=_joined([row.edition for row in rows]),
+        strength=finding.strength or _joined([row.strength for row in finding.rests_on]),
+        verified=all(row.verified or row.mark == "choice" for row in rows),
+        overrides=tuple(dict.fromkeys([r.name for r in rows if r.overridden])),
+        limits=finding.limits or ((f"Not for: {by.not_for}",) if by.not_for else ()),
+    )
 
 
 def _joined(words: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(w for w in words if w))
+    return "; ".join(dict.fromkeys([w for w in words if w]))
 
 
 def rows_of(finding: AnyFinding) -> tuple[Row, ...]:
