@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class Level(StrEnum):
@@ -173,6 +173,11 @@ def span(text: str) -> Span:
 def canonical(text: str) -> str:
     """A level or span in its one written form, such as ``L3`` or ``L4-S1``."""
     return str(span(text))
+
+
+def is_vertebra(text: str | None) -> TypeGuard[str]:
+    """Whether a fact's level is one vertebra, not a span or nothing."""
+    return text is not None and text in Level.__members__
 
 
 def order(text: str | None) -> tuple[int, int]:

@@ -817,7 +817,11 @@ def read_back(made: Json, folder: Path) -> tuple[Fact, ...]:
 
 
 def essence(facts: Any) -> Counter[Any]:
-    return Counter((f.what, f.value, f.unit, f.on, f.level, f.side) for f in facts)
+    return Counter(
+        (f.what, f.value, f.unit, f.on, f.level, f.side, f.interval,
+         None if f.posture is Posture.UNKNOWN else f.posture)
+        for f in facts
+    )  # fmt: skip
 
 
 def _is_result(one: Fact) -> bool:
@@ -861,6 +865,21 @@ def test_what_a_person_has_and_takes_reads_back_and_what_is_denied_does_not_turn
     for f in facts[:7]:
         assert (f.what, f.value, f.on, f.until, f.level) in said
     assert {f.what for f in back}.isdisjoint({"condition.paget_disease", "procedure.radiotherapy"})
+
+
+@pytest.mark.parametrize("damage", [{"valueRange": 5}, {"valueString": "upside down"}, {}])
+def test_a_damaged_error_or_posture_does_not_cost_the_measurement(tmp_path, damage):
+    measured = Fact(
+        what="ct.hounsfield.three_location", value=95.0, unit="[hnsf'U]", on=ON, level="L1",
+        interval=(90.0, 101.0), posture=Posture.SUPINE, source="x", method="endplate.test 1",
+    )  # fmt: skip
+    made = with_only(Finding(rule="x.y", says="So.", because=(measured,)))
+    for part in resources(made, "Observation")[0]["component"]:
+        code = part.pop("code")
+        part.clear()
+        part.update(code=code, **damage)
+    (back,) = (f for f in read_back(made, tmp_path) if f.what == measured.what)
+    assert back.value == 95.0 and back.interval is None and back.posture is None
 
 
 def test_no_resource_of_a_finding_is_read_back_as_a_fact(tmp_path):

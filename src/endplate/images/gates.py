@@ -14,7 +14,7 @@ from itertools import pairwise
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Stage, Status, Urgency
-from endplate.levels import Column, Level, Span, Transition
+from endplate.levels import Column, Level, Span, Transition, is_vertebra
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -264,7 +264,7 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     known: dict[str, set[str]] = {}
     for what in DEFORMITIES:
         for fact in patient.facts(what):
-            if fact.level is None:
+            if not is_vertebra(fact.level):
                 continue
             known.setdefault(fact.level, set()).add(what)
             if fact.level not in worst or worst[fact.level].number < fact.number:
@@ -280,18 +280,25 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
             )
             continue
         grade, row = genant_grade(fact.number, evidence)
-        says = f"{level}: no deformity (greatest loss of height {fact.number:.0f} %)."
+        says = f"{level}: no deformity (greatest loss of height {fact.number:.0f} %)"
         if grade != "none":
             kind = DEFORMITIES[fact.what]
             says = f"{level}: {grade} {kind} deformity, loss of height {fact.number:.0f} %"
-            says += "; whether it is a fracture needs a radiologist's eye."
+            says += "; whether it is a fracture needs a radiologist's eye"
+        reach = [genant_grade(end, evidence)[0] for end in fact.interval or ()]
+        if len(set(reach)) > 1:
+            says += f"; within its error it may be {' to '.join(reach)}"
         yield Finding(
-            says=says,
+            says=says + ".",
             about=level,
             value=round(fact.number, 1),
             unit="%",
             category=grade,
-            parts={"kind": None if grade == "none" else DEFORMITIES[fact.what]},
+            parts={
+                "kind": None if grade == "none" else DEFORMITIES[fact.what],
+                "at_least": reach[0] if reach else None,
+                "at_most": reach[-1] if reach else None,
+            },
             because=(fact,),
             missing=tuple(what for what in DEFORMITIES if what not in known[level]),
             rests_on=(row, evidence.row("measurement.genant.no_lower_limit")),
@@ -361,7 +368,7 @@ def levels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     rows = tuple(evidence.row(f"measurement.{n}") for n in names)
     for source, facts in _scans(patient, ("vertebra.cut_by_field_of_view",)):
         placed = sorted(
-            (f for f in facts if f.level and "centre_x" in f.details),
+            (f for f in facts if is_vertebra(f.level) and "centre_x" in f.details),
             key=lambda f: Level(str(f.level)),
         )
         if not placed:
@@ -411,7 +418,8 @@ def _badly_spaced(placed: list[Fact], rows: tuple[Row, ...]) -> Iterator[str]:
     steps = []
     for upper, lower in pairwise(placed):
         apart = order.index(Level(str(lower.level))) - order.index(Level(str(upper.level)))
-        steps.append((upper, lower, apart, math.dist(_at(upper), _at(lower))))
+        if apart:
+            steps.append((upper, lower, apart, math.dist(_at(upper), _at(lower))))
     if not steps:
         return
     each = sorted(distance / apart for *_, apart, distance in steps)

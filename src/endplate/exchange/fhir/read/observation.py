@@ -6,6 +6,7 @@ Most results in a record are of codes that no rule asks for; those are only coun
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import date
 
 from endplate.exchange.fhir.read import elements
@@ -19,6 +20,8 @@ from endplate.exchange.fhir.read.resource import (
 )
 from endplate.exchange.fhir.read.site import NOWHERE, Place, densitometry, is_densitometry, place
 from endplate.exchange.fhir.read.value import Found, Refused, value_of
+from endplate.posture import Posture
+from endplate.vocabulary import LOCAL_SYSTEM as OURS
 from endplate.vocabulary import concept
 
 STATUSES = Statuses(
@@ -168,9 +171,11 @@ def _result(
         target = _at_site(json, holder, target, body)
         if "device" in json:
             _scanner(resource, on, doubts)
+    interval, posture = _error_and_posture(holder) if "component" in holder else (None, None)
     resource.take(
         target, found.value, unit=found.unit, on=on, level=body.level, side=body.side,
         doubts=doubts + found.doubts, details=_details(json, holder, found, body),
+        interval=interval, posture=posture,
     )  # fmt: skip
 
 
@@ -243,6 +248,27 @@ def _details(json: Json, holder: Json, found: Found, body: Place) -> dict[str, f
     if body.text and body.level is None:
         details["site"] = body.text
     return details
+
+
+def _error_and_posture(json: Json) -> tuple[tuple[float, float] | None, Posture | None]:
+    """The components in which an Observation of ours carries the error and the posture."""
+    interval = posture = None
+    for part in elements.items(json, "component"):
+        with suppress(Odd):  # the value stands without them
+            said = {c.code for c in elements.coded_item(part, "code").codings if c.system == OURS}
+            if "detail.interval_95" in said:
+                interval = _bounds(elements.item(part, "valueRange") or {})
+            elif "detail.posture" in said:
+                word = elements.word(part, "valueString")
+                posture = Posture(word) if word in set(Posture) else None
+    return interval, posture
+
+
+def _bounds(given: Json) -> tuple[float, float] | None:
+    low, high = (
+        elements.number(elements.item(given, end) or {}, "value") for end in ("low", "high")
+    )
+    return None if low is None or high is None else (low, high)
 
 
 def _short(spoken: Codeable) -> str:

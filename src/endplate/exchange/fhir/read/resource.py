@@ -11,6 +11,7 @@ from endplate.exchange.fhir.read.elements import Json, Reference, Target, When
 from endplate.exchange.fhir.read.site import Place, place
 from endplate.exchange.intake import Intake
 from endplate.facts import Fact, Side, Value
+from endplate.posture import Posture
 
 
 class Left(Exception):
@@ -89,6 +90,7 @@ class Resource:
         doubts: tuple[str, ...] = (),
         details: Mapping[str, float | str] | None = None,
         interval: tuple[float, float] | None = None,
+        posture: Posture | None = None,
     ) -> Fact | None:
         """One fact, through the intake."""
         if target.doubts:
@@ -100,7 +102,7 @@ class Resource:
         return self.person.intake.take(
             target.concept, value, source=self.source, unit=unit, on=on, until=until,
             level=level, side=side, doubts=doubts, details=details, interval=interval,
-            where=self.where,
+            posture=posture, where=self.where,
         )  # fmt: skip
 
     def leave(self, id: str, says: str) -> None:
