@@ -254,7 +254,7 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
     change = {
         str(line["outcome"]): float(line["all"]) for line in changes.table if line["dose"] == band
     }
-    adjusted = {o: round(f.number * (1 + change[o] / 100), 1) for o, f in given.items()}
+    adjusted = {o: _adjusted(f.number, change[o]) for o, f in given.items()}
     numbers = ", ".join(
         f"{_OUTCOME[o]} {given[o].number:.1f} % becomes {v:.1f} %" for o, v in adjusted.items()
     )
@@ -273,6 +273,11 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
         stage=Stage.NOW,
         urgency=Urgency.SOON if reached else Urgency.ROUTINE,
     )
+
+
+def _adjusted(probability: float, percent: float) -> float:
+    """A probability in %, raised or lowered by a part of itself; it stays a probability."""
+    return round(min(max(probability * (1 + percent / 100), 0.0), 100.0), 1)
 
 
 @rule(
@@ -316,11 +321,11 @@ def frax_lumbar_spine(patient: Patient, evidence: Evidence) -> Finding | None:
             because=given,
             rests_on=(offset, evidence.row("bone.dxa.spine_above_hip")),
         )
-    adjusted = max(major.number * (1 + steps * offset.number / 100), 0.0)
+    adjusted = _adjusted(major.number, steps * offset.number)
     return Finding(
         says=f"FRAX adjusted for the lumbar spine: major osteoporotic fracture "
         f"{major.number:.1f} % becomes {adjusted:.1f} %.",
-        value=round(adjusted, 1),
+        value=adjusted,
         unit="%",
         category="unchanged" if steps == 0 else "raised" if steps > 0 else "lowered",
         parts={"steps": steps},
