@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from endplate import evidence, levels
 from endplate.images import gates
+from endplate.images.frame import Plane
 from endplate.images.volume import Acquisition, Mask, Volume
 from endplate.levels import USUAL, Column, Level
 from endplate.posture import Posture
@@ -63,7 +64,7 @@ TISSUES_T1: Mapping[str, float] = {
 }  # fmt: skip
 _SKIN_SEMI_AXES = (170.0, 120.0)  # of the trunk's outline, mm
 _FAT_THICKNESS = 18.0
-_SUBVOXEL = 0.4  # mm: how finely a voxel is divided where a surface runs through it
+_SUBVOXEL = 0.6  # mm: how finely a voxel is divided where a surface runs through it
 
 
 # -- what is asked for ------------------------------------------------------------------------
@@ -219,14 +220,6 @@ class Scan:
 
 
 # -- what is known ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plane:
-    """A plane by a point on it and its unit normal, which points to the head; LPS mm."""
-
-    centre: Vector
-    normal: Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -464,7 +457,6 @@ class _Anatomy:
         self.bodies = self._bodies()
         self.shapes = {n: _Shape(b) for n, b in self.bodies.items()}
         self.poses = self._poses()
-        self.canals = {n: self._canal(n) for n in self.names}
         stands = spine.column.below(Level(self.names[-1])) == Level.S1
         self.pelvis = self._true_pelvis(spine.pelvis) if spine.pelvis and stands else None
         self.metal: list[tuple[str, str, Vector]] = []

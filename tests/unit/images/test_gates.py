@@ -98,6 +98,14 @@ def test_the_worst_of_the_deformities_decides_and_l5_is_not_graded():
     assert findings[1].parts["kind"] == "biconcave"
 
 
+def test_a_deformity_whose_error_reaches_another_grade_says_so():
+    near = fact("vertebra.wedge", 18, level="L1", interval=(12.0, 24.0))
+    (finding,) = asked(gates.fracture, near)
+    assert finding.category == "none" and "may be none to mild" in finding.says
+    (sure,) = asked(gates.fracture, fact("vertebra.wedge", 10, level="L1", interval=(7.0, 13.0)))
+    assert "may be" not in sure.says and sure.parts["at_most"] == "none"
+
+
 def test_a_vertebra_that_is_cut_or_not_measured_is_said():
     what = "vertebra.cut_by_field_of_view"
     found = asked(
