@@ -49,9 +49,9 @@ _CANAL_AREA = 40.0
 _INTERPOLATION = 0.03
 # So near to its middle (mm) a body has no other structures.
 _CENTRAL = 8.0
-# A body is nowhere as thick from front to back as this (mm): where the midline goes on further,
-# the mask has no gap between body and arch.
-_THICKEST = 45.0
+# No body reaches farther back from its middle than this (mm): where the midline of a whole vertebra
+# goes on, the mask has no gap between body and arch.
+_FARTHEST_BACK = 30.0
 # The posterior wall is looked for in a strip of this half width (mm), narrower than any canal.
 _MIDLINE = 5.0
 # "At mid-height" is within this of the middle along w (mm).
@@ -102,7 +102,7 @@ class Vertebra:
         The posterior wall: v at w = 0, and its slope along w.
     heights
         ``anterior``, ``middle``, ``posterior`` in mm.
-    walls
+    lines
         Ends of the height lines for drawing: name → two LPS points.
     inside
         How deep inside the body a point lies.
@@ -262,7 +262,6 @@ class _Body:
     back: float
     wall: tuple[float, float]
     canal: tuple[float, float] | None
-    gap: bool
 
     @property
     def middle(self) -> Points:
@@ -360,7 +359,7 @@ def _body(
     if canal is None and start.canal is not None:
         u, v, _ = frame.to_local(start.canal)
         canal = (float(u), float(v))
-    wall, gap = _posterior_wall(seen, canal, start.whole)
+    wall = _posterior_wall(seen, canal, start.whole)
     beyond = seen.v[:, None] > wall[0] + wall[1] * seen.w[None, :] + step / 2
     seen.values[:, beyond] = 0
     _keep_the_body(seen)
@@ -375,7 +374,7 @@ def _body(
     return _Body(
         seen=seen, footprint=footprint, top=top, bottom=bottom, superior=superior,
         inferior=inferior, right=sides[0], left=sides[1], front=sides[2], back=back,
-        wall=wall, canal=canal, gap=gap,
+        wall=wall, canal=canal,
     )  # fmt: skip
 
 
@@ -413,8 +412,8 @@ def _canal(seen: Seen) -> tuple[float, float] | None:
 
 def _posterior_wall(
     seen: Seen, canal: tuple[float, float] | None, whole: bool
-) -> tuple[tuple[float, float], bool]:
-    """The body's back in the midline: v at w = 0 and its slope along w; and if a gap ends it.
+) -> tuple[float, float]:
+    """The body's back in the midline: v at w = 0, and its slope along w.
 
     From the canal one walks forwards to the first bone, so a hole in the body cannot stop the
     walk; without a canal, backwards from the middle of the body to where the bone ends.
@@ -435,11 +434,12 @@ def _posterior_wall(
     if np.count_nonzero(there) < 3:
         if whole or canal is not None:
             raise NotMeasurable("its body cannot be told from its arch")
-        return (float(seen.v[-1]), 0.0), False
+        return float(seen.v[-1]), 0.0
     w = np.broadcast_to(seen.w[rows][None, :], ends.shape)[there]
     slope, start = _line(w, ends[there])
-    gap = canal is not None or start < _THICKEST / 2
-    return (start, slope), gap
+    if whole and canal is None and start > _FARTHEST_BACK:
+        raise NotMeasurable("no gap parts its body from its arch; the label may fill the canal")
+    return start, slope
 
 
 def _outermost(values: Floats, along: Points, step: float) -> tuple[Floats, Floats, Bools]:

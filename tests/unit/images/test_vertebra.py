@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from endplate.demo.phantom import Fracture, Scan, Scoliosis, Spine, phantom
@@ -159,6 +160,16 @@ def test_a_vertebra_without_a_closed_arch_says_so():
     assert any("no canal" in d for d in found.doubts)
     assert found.heights["middle"].value == pytest.approx(true.middle, abs=0.75)
     assert found.depth == pytest.approx(true.depth, abs=2)
+
+
+def test_a_label_that_fills_the_canal_is_refused_with_the_reason():
+    made = phantom(Spine(first="L3", last="L3", pelvis=None), Scan(spacing=(1.5, 1.5, 1.5)))
+    inside = made.mask.volume.array > 0  # with the canal, and what is between it and the bone
+    array = ndimage.binary_closing(np.pad(inside, 4), iterations=3)[4:-4, 4:-4, 4:-4]
+    array = array.astype(np.uint8)
+    mask = Mask(Volume(array, made.mask.volume.affine, name="x"), {1: "L3"}, "whole")
+    with pytest.raises(NotMeasurable, match="no gap"):
+        vertebrae(mask, ["L3"])
 
 
 def test_what_has_no_two_endplates_is_not_measured():
