@@ -24,7 +24,9 @@ from endplate.record import Patient
 Answer = AnyFinding | Iterable[AnyFinding] | None
 Question = Callable[[Patient, Evidence], Answer]
 
-ROOMS = ("images", "bone", "surgery")
+# Where rules are looked for: a room, or the one module of it that holds rules, where the others
+# measure and take ten times as long to import.
+ROOMS = ("images.gates", "bone", "surgery")
 
 _rules: dict[str, Rule] = {}
 
@@ -125,10 +127,10 @@ def _notes(question: Question) -> dict[str, str]:
 @cache
 def find() -> tuple[Rule, ...]:
     """All rules of all clinical rooms, by id."""
-    for room in ROOMS:
-        package = importlib.import_module(f"endplate.{room}")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"endplate.{room}.{module.name}")
+    for name in ROOMS:
+        room = importlib.import_module(f"endplate.{name}")
+        for module in pkgutil.iter_modules(getattr(room, "__path__", ())):
+            importlib.import_module(f"endplate.{name}.{module.name}")
     return tuple(_rules[id] for id in sorted(_rules))
 
 

@@ -1,10 +1,12 @@
-"""A rule's answer is found once for a person, and anew for another day or other evidence."""
+"""Every rule is found; its answer once for a person, and anew for another day or evidence."""
 
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
-from endplate import evidence
+import endplate
+from endplate import evidence, rules
 from endplate.evidence import Evidence, row_with
 from endplate.facts import Fact
 from endplate.findings import Finding
@@ -63,3 +65,13 @@ def test_other_evidence_is_another_question_whatever_was_asked_before():
         "a child", "grown up", "a child",
     ]  # fmt: skip
     assert rule.one(patient, clinic).overrides == (ADULT,)
+
+
+def test_every_module_that_holds_rules_is_looked_in():
+    source = Path(endplate.__file__).parent
+    holding = {
+        ".".join(("endplate", *path.relative_to(source).with_suffix("").parts))
+        for path in source.rglob("*.py")
+        if "\n@rule(" in path.read_text(encoding="utf-8")
+    }
+    assert {rule.question.__module__ for rule in rules.find()} == holding
