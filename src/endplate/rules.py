@@ -46,6 +46,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     population: str
     not_for: str
     scores: str = ""
+    needs: tuple[str, ...] = ()
     headline: int | None = None
 
     def __call__(self, patient: Patient, evidence: Evidence) -> tuple[AnyFinding, ...]:
@@ -70,7 +71,12 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def rule(
-    id: str, *, reads: Iterable[str], scores: str = "", headline: int | None = None
+    id: str,
+    *,
+    reads: Iterable[str],
+    scores: str = "",
+    needs: Iterable[str] = (),
+    headline: int | None = None,
 ) -> Callable[[Question], Rule]:
     """Make a function a rule.
 
@@ -82,6 +88,8 @@ def rule(
         The concepts that can change its answer; ``bone.t_score.*`` stands for all below.
     scores
         The short name under which ``endplate score`` offers it, for a score or formula.
+    needs
+        For a score: those of `reads` without which it has no value.
     headline
         Its place in a plan's summary, if what it says belongs there.
     """
@@ -92,13 +100,14 @@ def rule(
         notes = _notes(question)
         made = Rule(
             id=id,
-            reads=tuple(reads),
+            reads=tuple(dict.fromkeys(reads)),
             question=question,
             summary=(inspect.getdoc(question) or "").split("\n\n")[0].replace("\n", " "),
             source=notes.get("Source", ""),
             population=notes.get("Population", ""),
             not_for=notes.get("Not for", ""),
             scores=scores,
+            needs=tuple(needs),
             headline=headline,
         )
         _rules[id] = made

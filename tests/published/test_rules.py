@@ -7,7 +7,7 @@ import pytest
 from endplate.findings import Status
 
 from patients import ON, facts_from
-from published.cases import answer, both_sides, check, tables
+from published.cases import answer, both_sides, check, rule_of, tables
 
 CASES = [
     pytest.param(t.rule, case, id=f"{t.rule}: {case['title']}")
@@ -62,3 +62,17 @@ def test_dropping_an_input_never_changes_an_answer_in_silence(rule, case):
             f"without {dropped.what} the answer changes from {whole.category} to "
             f"{rest.category}, and nothing says that something is missing"
         )
+
+
+@pytest.mark.parametrize("rule, case", CASES)
+def test_a_score_has_no_value_without_what_it_needs(rule, case):
+    facts = facts_from(case.get("facts", {}))
+    about, on = case.get("about", ""), case.get("on", ON)
+    whole = answer(rule, facts, about, on)
+    if whole is None or whole.value is None:
+        return
+    for needed in rule_of(rule).needs:
+        names = {needed, "person.birth_date"} if needed == "person.age" else {needed}
+        assert names & {f.what for f in facts}, f"{needed} is not needed"
+        rest = answer(rule, [f for f in facts if f.what not in names], about, on)
+        assert rest is None or (rest.value is None and needed in rest.missing)

@@ -531,6 +531,7 @@ _REFERENCE_SITES = ("femoral_neck", "total_hip")
     reads=(*(f"bone.mineral_density.{s}" for s in _REFERENCE_SITES), "bone.dxa_manufacturer",
            *(f"bone.t_score.{s}" for s in _REFERENCE_SITES), *WHO_ASKS),
     scores="t_score_from_density",
+    needs=("bone.dxa_manufacturer",),
 )  # fmt: skip
 def t_score_from_density(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
     """The T-score that a Hologic density would have, where the device printed none.

@@ -205,6 +205,7 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
     reads=(*_FRAX.values(), "bone.frax_glucocorticoids_entered",
            "person.glucocorticoid_daily_dose", "medicine.glucocorticoid"),
     scores="frax_glucocorticoid",
+    needs=("bone.frax_glucocorticoids_entered", "person.glucocorticoid_daily_dose"),
 )  # fmt: skip
 def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
     """FRAX adjusted for the glucocorticoid dose, which FRAX itself takes as medium.
@@ -285,6 +286,7 @@ def _adjusted(probability: float, percent: float) -> float:
     reads=("bone.frax_major", "bone.t_score.lumbar_spine",
            *(f"bone.t_score.{s}" for s in HIP), *SPINE_ASKS),
     scores="frax_lumbar_spine",
+    needs=("bone.frax_major", "bone.t_score.lumbar_spine", "bone.t_score.femoral_neck"),
 )  # fmt: skip
 def frax_lumbar_spine(patient: Patient, evidence: Evidence) -> Finding | None:
     """The major-fracture probability adjusted for a spine T-score that differs from the neck's.
@@ -364,7 +366,12 @@ def frax_type_2_diabetes(patient: Patient, evidence: Evidence) -> Finding | None
 # -- simple tools ---------------------------------------------------------------------------------
 
 
-@rule("bone.ost", reads=("person.weight", *WHO_ASKS), scores="ost")
+@rule(
+    "bone.ost",
+    reads=("person.weight", *WHO_ASKS),
+    scores="ost",
+    needs=("person.weight", "person.age"),
+)
 def ost(patient: Patient, evidence: Evidence) -> Finding:
     """Osteoporosis self-assessment tool: low weight for age means that testing is considered.
 
@@ -429,6 +436,7 @@ _FRACTURE_INDEX_ASKS = (
     "bone.fracture_index",
     reads=(*_FRACTURE_INDEX_ASKS, "bone.t_score.total_hip", *WHO_ASKS),
     scores="fracture_index",
+    needs=(*_FRACTURE_INDEX_ASKS, "person.sex"),
 )
 def fracture_index(patient: Patient, evidence: Evidence) -> Finding:
     """FRACTURE Index: points for the five-year risk of fracture after the menopause.

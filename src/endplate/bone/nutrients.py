@@ -188,7 +188,12 @@ def calcium_intake(patient: Patient, evidence: Evidence) -> Finding:
 _BOTH = ("female", "male")
 
 
-@rule("bone.corrected_calcium", reads=("lab.calcium", "lab.albumin"), scores="corrected_calcium")
+@rule(
+    "bone.corrected_calcium",
+    reads=("lab.calcium", "lab.albumin"),
+    scores="corrected_calcium",
+    needs=("lab.calcium", "lab.albumin"),
+)
 def corrected_calcium(patient: Patient, evidence: Evidence) -> Finding | None:
     """Total calcium corrected for albumin.
 

@@ -31,7 +31,7 @@ def list_all(*, as_json: bool) -> None:
 
 
 def inputs(id: str, *, as_json: bool) -> None:
-    """Print what a score reads: key, name, unit, range or choices."""
+    """Print what a score reads: key, name, unit, range or choices, and whether it is required."""
     rule = _rule(id)
     found = [vocabulary.concept(what) for what in rule.reads]
     if as_json:
@@ -44,14 +44,14 @@ def inputs(id: str, *, as_json: bool) -> None:
                     "unit": c.unit,
                     "plausible": c.plausible,
                     "choices": c.choices,
-                    "required": False,
+                    "required": c.id in rule.needs,
                 }
                 for c in found
             ]
         )
         return
-    rows = [(c.id, c.name, _allowed(c)) for c in found]
-    console().print(table(f"Inputs of {id}", ("key", "name", "value"), rows))
+    rows = [(c.id, c.name, _allowed(c), "yes" if c.id in rule.needs else "") for c in found]
+    console().print(table(f"Inputs of {id}", ("key", "name", "value", "required"), rows))
 
 
 def _allowed(concept: Concept) -> str:
@@ -99,7 +99,7 @@ def _nothing_to_score(rule: Rule) -> Finding:
         rule=rule.id,
         says="Cannot be answered: nothing that it needs was given.",
         status=Status.UNKNOWN,
-        missing=rule.reads,
+        missing=rule.needs or rule.reads,
     )
 
 
