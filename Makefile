@@ -36,7 +36,13 @@ format: $(VENV)/dev
 docs: $(VENV)/dev  ## write the generated reference pages anew
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/dev  ## ours and each peer in the same run
+# A peer that pins other versions has an environment of its own; --no-deps: see the file.
+$(VENV)-bench/ready: requirements/bench.txt
+	test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/bench.txt
+	touch $@
+
+bench: $(VENV)/dev $(VENV)-bench/ready  ## ours and each peer in the same run
 	$(BIN)/python -m bench
 
 lock:  ## resolve the exact versions anew
@@ -47,4 +53,5 @@ lock:  ## resolve the exact versions anew
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-bench bench/node/node_modules tests/exchange/node/node_modules \
+	  build dist .pytest_cache .mypy_cache .ruff_cache
