@@ -158,18 +158,21 @@ class Patient:
         Facts older than `within_days` (by default the concept's own maximum age) are left
         out; a fact without a date is kept.
         """
+        found = self._recent(what, within_days)
+        return found if level is None else tuple(f for f in found if f.level == level)
+
+    def _recent(self, what: str, within_days: int | None = None) -> tuple[Fact, ...]:
+        """The facts about a concept that are not too old to count."""
         found = self._by_concept.get(what)
         if not found:
             return ()
         if within_days is None:
             known = vocabulary.concepts().get(what)
             within_days = known.max_age_days if known else None
-        oldest = date.min if within_days is None else self.on - timedelta(days=within_days)
-        return tuple(
-            f
-            for f in found
-            if (level is None or f.level == level) and (f.on is None or f.on >= oldest)
-        )
+        if within_days is None:
+            return tuple(found)
+        oldest = self.on - timedelta(days=within_days)
+        return tuple(f for f in found if f.on is None or f.on >= oldest)
 
     def latest(
         self, what: str, *, level: str | None = None, within_days: int | None = None
@@ -206,10 +209,13 @@ class Patient:
         return self._denied(what)
 
     def has(self, what: str) -> Known:
-        """Whether a condition is known to be there, or a medicine to be taken, on the day."""
-        found = self._by_concept.get(what, [])
+        """Whether a condition is known to be there, or a medicine to be taken, on the day.
+
+        What is older than its concept's maximum age says nothing of the day, neither yes nor no.
+        """
+        found = self._recent(what)
         now = tuple(f for f in found if f.value is True and (f.until is None or f.until > self.on))
-        denied = self._denied(what)
+        denied = self._denied(what, still=True)
         if now:
             newest_denial = denied.because[0].on if denied.because else None
             newer = [f for f in now if not (newest_denial and f.on and f.on < newest_denial)]
@@ -236,11 +242,11 @@ class Patient:
             return Known("unknown", tuple(f for f in found if f.on is None))
         return Known("no", tuple(found)) if found else self._denied(what)
 
-    def _denied(self, what: str) -> Known:
-        """No, where the concept or a wider one was expressly denied; else unknown."""
+    def _denied(self, what: str, *, still: bool = False) -> Known:
+        """No, where the concept or a wider one was expressly denied (and `still` is); or unknown."""
         for asked in (what, *vocabulary.ancestors(what)):
-            found = self._by_concept.get(asked)
-            no = tuple(f for f in found if f.value is False) if found else ()
+            found = self._recent(asked) if still else self._by_concept.get(asked, ())
+            no = tuple(f for f in found if f.value is False)
             if no:
                 return Known("no", no)
         return UNKNOWN
@@ -285,11 +291,7 @@ class Patient:
 
     @cached_property
     def column(self) -> Column:
-        """Which vertebrae the person has, as far as labelled levels tell."""
-        seen = {
-            Level(part)
-            for f in self.record.facts
-            if f.level is not None
-            for part in f.level.split("-")
-        }
-        return Column.of(seen)
+        """Which vertebrae the person has, as far as labelled and intended levels tell."""
+        named = [f.level for f in self.record.facts if f.level is not None]
+        named += [str(self.intent.span)] if self.intent.span else []
+        return Column.of({Level(part) for levels in named for part in levels.split("-")})

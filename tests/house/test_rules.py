@@ -47,10 +47,6 @@ class Listening(Patient):
         self.asked.add(what)
         return super().facts(what, **more)
 
-    def _denied(self, what):
-        self.asked.add(what)
-        return super()._denied(what)
-
     def has(self, what):
         self.asked.add(what)
         return super().has(what)

@@ -62,8 +62,8 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     notes = tuple(
         evidence.row(f"bone.vbq.{name}")
         for name in (
-            "range_in_literature", "field_strength", "no_alert_on_complications", "repeatability",
-            "accuracy",
+            "range_in_literature", "published", "field_strength", "no_alert_on_complications",
+            "repeatability", "accuracy",
         )
     )  # fmt: skip
     score = patient.latest("mr.vertebral_bone_quality")

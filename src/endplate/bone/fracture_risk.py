@@ -159,6 +159,7 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
         evidence.row("bone.frax.major_threshold"),
         evidence.row("bone.frax.hip_threshold"),
         evidence.row("bone.frax.review_sentence"),
+        evidence.row("bone.frax.blank_is_no"),
     )
     given = {o: f for o, what in _FRAX.items() if (f := patient.latest(what)) is not None}
     missing = tuple(what for o, what in _FRAX.items() if o not in given)
@@ -187,6 +188,10 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
     if falls.yes:
         verdict += "; recurrent falls raise the risk, and FRAX does not count them"
     falls_row = (evidence.row("bone.frax.falls"),) if falls.yes else ()
+    ages = evidence.row("bone.frax.age_from"), evidence.row("bone.frax.age_to")
+    outside = patient.age is not None and not all(row.met(patient.age.number) for row in ages)
+    if outside:
+        verdict += f"; FRAX is made for ages from {ages[0].number:g} to {ages[1].number:g}"
     return Finding(
         says=f"FRAX ({numbers} in 10 years): {verdict}.",
         status=status,
@@ -194,7 +199,7 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
         because=(*given.values(), *group.because, *(falls.because if falls.yes else ())),
         assumed=group.assumed,
         missing=(*missing, *group.missing) if status is not Status.NOT_APPLICABLE else (),
-        rests_on=(*rows, *falls_row, *group.rests_on),
+        rests_on=(*rows, *falls_row, *(ages if outside else ()), *group.rests_on),
         stage=Stage.NOW if answered and reached.yes else Stage.BACKGROUND,
         urgency=Urgency.SOON if answered and reached.yes else Urgency.INFORMATION,
     )

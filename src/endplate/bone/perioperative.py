@@ -60,7 +60,12 @@ def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
         because=tuple(dict.fromkeys((*need.because, *intent.because, *elective.because))),
         assumed=need.assumed,
         missing=("intent.elective",) if intent.day and elective.unknown else (),
-        rests_on=(evidence.row("bone.review.practice"), lead, *need.rests_on),
+        rests_on=(
+            evidence.row("bone.review.practice"),
+            evidence.row("bone.care.three_steps"),
+            lead,
+            *need.rests_on,
+        ),
         stage=Stage.NOW,
         urgency=Urgency.SOON,
     )

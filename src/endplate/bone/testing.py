@@ -114,6 +114,7 @@ def _uspstf(patient: Patient, evidence: Evidence, edition: str) -> Advice:
         return child
     limit = evidence.row("bone.test.uspstf.women_from_age")
     men = evidence.row("bone.test.uspstf.men")
+    benefit = evidence.row("bone.test.uspstf.benefit")
     younger = evidence.row(f"bone.test.uspstf{edition}.younger")
     outside = any_of(patient.ever(what) for what in _OUTSIDE_SCREENING)
     if outside.yes:
@@ -122,7 +123,8 @@ def _uspstf(patient: Patient, evidence: Evidence, edition: str) -> Advice:
         )
     advice = _uspstf_by_sex_and_age(patient, evidence, limit, men, younger)
     unknown = tuple(w for w in _OUTSIDE_SCREENING if patient.ever(w).unknown)
-    return replace(advice, missing=(*advice.missing, *unknown))
+    rows = (*advice.rests_on, *((benefit,) if edition == "2025" else ()))
+    return replace(advice, missing=(*advice.missing, *unknown), rests_on=rows)
 
 
 _OUTSIDE_SCREENING = ("fracture.low_trauma", "condition.osteoporosis")

@@ -28,7 +28,7 @@ _PANEL = (
 def secondary_causes(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """The laboratory work-up for secondary causes, and what of it is still missing.
 
-    Source      SIOT 2017, AACE 2010, NOGG (bone.workup.panel)
+    Source      SIOT 2017, AACE 2010, NOGG (bone.workup.panel); WHO (bone.workup.anaemia.*)
     Population  adults whose bone needs treatment or is low for the age, or for whom a DXA is
                 called for
     Not for     interpreting a result: each laboratory's own range decides
@@ -60,6 +60,8 @@ def secondary_causes(patient: Patient, evidence: Evidence) -> Recommendation | N
         evidence.row("bone.workup.thyroid"),
         evidence.row("bone.workup.light_chains_from_age"),
         evidence.row("bone.workup.found_in"),
+        evidence.row("bone.workup.on_suspicion"),
+        *evidence.under("bone.workup.anaemia."),
     )
     if not open_lines:
         return Recommendation(
@@ -95,9 +97,19 @@ def _is_for(patient: Patient, evidence: Evidence, line: Any) -> bool:
     if line["for"].startswith("vertebral fracture"):
         limit = evidence.row("bone.workup.light_chains_from_age")
         young = patient.age is not None and not limit.met(patient.age.number)
-        anaemia_unknown = patient.latest("lab.haemoglobin") is None
-        return not young and (anaemia_unknown or not patient.ever("fracture.vertebral").no)
+        possible = _may_be_anaemic(patient, evidence) or not patient.ever("fracture.vertebral").no
+        return not young and possible
     if line["for"].startswith("low vitamin D"):
         level = patient.latest("lab.vitamin_d")
-        return level is None or vitamin_d_category(level.number, evidence) == "low"
+        low = level is None or vitamin_d_category(level.number, evidence) == "low"
+        return low or _may_be_anaemic(patient, evidence)
     return True
+
+
+def _may_be_anaemic(patient: Patient, evidence: Evidence) -> bool:
+    """Whether the haemoglobin is low for the sex, or nobody knows."""
+    haemoglobin = patient.latest("lab.haemoglobin")
+    if haemoglobin is None:
+        return True
+    women, men = (evidence.row(f"bone.workup.anaemia.{who}") for who in ("women", "men"))
+    return (women if patient.sex == "female" else men).met(haemoglobin.number)
