@@ -243,7 +243,7 @@ class Patient:
         return Known("no", tuple(found)) if found else self._denied(what)
 
     def _denied(self, what: str, *, still: bool = False) -> Known:
-        """No, where the concept or a wider one was expressly denied (and `still` is); or unknown."""
+        """No, where the concept or a wider one was expressly denied (`still`: not too long ago)."""
         for asked in (what, *vocabulary.ancestors(what)):
             found = self._recent(asked) if still else self._by_concept.get(asked, ())
             no = tuple(f for f in found if f.value is False)
