@@ -59,7 +59,7 @@ class Problem(Struct, frozen=True, kw_only=True, order=True):
     count: int = 1
 
 
-class Fact(Struct, frozen=True, kw_only=True):
+class Fact(Struct, frozen=True, kw_only=True, gc=False):
     """One dated, sourced value about one person.
 
     A fact is valid or it does not exist: building one from a value that is not finite, a

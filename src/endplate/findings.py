@@ -54,7 +54,7 @@ class Position(Struct, frozen=True, kw_only=True):
     default: bool = False
 
 
-class Finding(Struct, frozen=True, kw_only=True, tag_field="kind", tag="finding"):
+class Finding(Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="finding"):
     """A true sentence about one person, with its reasons.
 
     Attributes
@@ -130,7 +130,9 @@ class Check(Struct, frozen=True, kw_only=True):
     because: tuple[Fact, ...] = ()
 
 
-class Recommendation(Finding, frozen=True, kw_only=True, tag_field="kind", tag="recommendation"):
+class Recommendation(
+    Finding, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="recommendation"
+):
     """A finding that proposes an action to a clinician.
 
     Attributes

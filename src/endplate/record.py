@@ -19,7 +19,7 @@ from endplate.findings import AnyFinding
 from endplate.levels import Column, Level, Span
 
 
-class Known(Struct, frozen=True):
+class Known(Struct, frozen=True, gc=False):
     """The answer to "is it so?": yes, no or unknown, with the facts that say it."""
 
     answer: str
@@ -129,7 +129,7 @@ class Patient:
         What each rule that was asked so far says of this person, and under which evidence.
     """
 
-    __slots__ = ("__dict__", "_by_concept", "answered", "on", "record")
+    __slots__ = ("__dict__", "_by_concept", "_counting", "answered", "on", "record")
 
     def __init__(self, record: PatientRecord, on: date) -> None:
         self.record = record
@@ -147,6 +147,7 @@ class Patient:
             if len(facts) > 1:
                 facts.sort(key=lambda f: f.on or date.min, reverse=True)
         self._by_concept = by_concept
+        self._counting: dict[str, tuple[Fact, ...]] = {}
 
     # -- values ---------------------------------------------------------------------------
 
@@ -166,12 +167,18 @@ class Patient:
         found = self._by_concept.get(what)
         if not found:
             return ()
-        if within_days is None:
+        if within_days is not None:
+            return self._since(found, within_days)
+        counting = self._counting.get(what)  # many rules ask for the same
+        if counting is None:
             known = vocabulary.concepts().get(what)
-            within_days = known.max_age_days if known else None
-        if within_days is None:
-            return tuple(found)
-        oldest = self.on - timedelta(days=within_days)
+            days = known.max_age_days if known else None
+            counting = tuple(found) if days is None else self._since(found, days)
+            self._counting[what] = counting
+        return counting
+
+    def _since(self, found: Iterable[Fact], days: int) -> tuple[Fact, ...]:
+        oldest = self.on - timedelta(days=days)
         return tuple(f for f in found if f.on is None or f.on >= oldest)
 
     def latest(

@@ -12,12 +12,12 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Citation, Evidence, Row
 from endplate.findings import AnyFinding, Finding
 from endplate.record import Patient
 
@@ -144,16 +144,34 @@ def find() -> tuple[Rule, ...]:
 
 
 def _completed(finding: AnyFinding, by: Rule) -> AnyFinding:
-    rows = [*finding.rests_on, *(r for p in finding.positions for r in p.rests_on)]
+    positions = finding.positions
+    rows = (*finding.rests_on, *[r for p in positions for r in p.rests_on])
+    cites, edition, strength, verified, overrides = _following(rows)
+    if positions:  # the strength is that of the finding's own sentence
+        strength = _following(finding.rests_on)[2]
     return replace(
         finding,
         rule=by.id,
-        cites=tuple(dict.fromkeys([c for row in rows for c in row.cites])),
-        edition=_joined([row.edition for row in rows]),
-        strength=finding.strength or _joined([row.strength for row in finding.rests_on]),
-        verified=all(row.verified or row.mark == "choice" for row in rows),
-        overrides=tuple(dict.fromkeys([r.name for r in rows if r.overridden])),
+        cites=cites,
+        edition=edition,
+        strength=finding.strength or strength,
+        verified=verified,
+        overrides=overrides,
         limits=finding.limits or ((f"Not for: {by.not_for}",) if by.not_for else ()),
+    )
+
+
+@lru_cache(maxsize=4096)  # the same few rows stand under the findings of everybody
+def _following(
+    rows: tuple[Row, ...],
+) -> tuple[tuple[Citation, ...], str, str, bool, tuple[str, ...]]:
+    """Citations, edition, strength, whether verified, and a clinic's own, as follows from rows."""
+    return (
+        tuple(dict.fromkeys([c for row in rows for c in row.cites])),
+        _joined([row.edition for row in rows]),
+        _joined([row.strength for row in rows]),
+        all(row.verified or row.mark == "choice" for row in rows),
+        tuple(dict.fromkeys([r.name for r in rows if r.overridden])),
     )
 
 

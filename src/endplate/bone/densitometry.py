@@ -109,8 +109,11 @@ def lowest_of_newest(patient: Patient, what: str) -> Fact | None:
 
     Several of one day and side all count: two hips may be reported without their sides.
     """
+    found = patient.facts(what)
+    if len(found) < 2:
+        return found[0] if found else None
     newest: dict[str | None, Fact] = {}
-    for fact in patient.facts(what):
+    for fact in found:
         same_day = newest.setdefault(fact.side, fact)
         if fact.on == same_day.on and fact.number < same_day.number:
             newest[fact.side] = fact

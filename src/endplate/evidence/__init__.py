@@ -99,6 +99,9 @@ class Row(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         force_setattr(self, "table", tuple(MappingProxyType(dict(line)) for line in self.table))
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # a table cannot be hashed
+
     @property
     def number(self) -> float:
         """The value; `KeyError` where the row holds a statement or a table."""
