@@ -21,13 +21,13 @@ pytestmark = pytest.mark.shared_data
 
 @pytest.fixture(scope="module")
 def planned(shared_data):
-    """Records of a bulk export, 60 of its 615 persons, each with its bundle."""
+    """Records of a bulk export, every sixth of its 615 persons, each with its bundle."""
     folder = shared_data / "registry" / "fhir_r4_synthea617"
     if not folder.is_dir():
         pytest.skip("needs fhir_r4_synthea617 beside the checkout")
     grounds = evidence.shipped()
     found = []
-    for _, person in sorted(read_population(sorted(folder.iterdir()), TODAY).items())[::10]:
+    for _, person in sorted(read_population(sorted(folder.iterdir()), TODAY).items())[::6]:
         record = PatientRecord.of(person.facts)
         findings = findings_of(record, TODAY, grounds)
         plan = arranged(findings, TODAY, grounds)
@@ -54,4 +54,4 @@ def test_what_is_read_back_was_there(planned, tmp_path):
         back = read_fhir([path], TODAY).facts
         assert essence(back) - essence(record.facts) == Counter()
         compared += len(back)
-    assert compared > 300
+    assert compared > 200
