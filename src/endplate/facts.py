@@ -163,7 +163,11 @@ def replaced(fact: Fact, **changes: Any) -> Fact:
 
 def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     """The facts in the one order in which they are always written out."""
-    return tuple(sorted(sorted(facts, key=_rest), key=_place))
+    given = list(facts)
+    places = [_place(fact) for fact in given]
+    if len(set(places)) < len(places):
+        places = [(*place, _all_of(fact)) for place, fact in zip(places, given, strict=True)]
+    return tuple(given[n] for n in sorted(range(len(given)), key=places.__getitem__))
 
 
 def _place(fact: Fact) -> tuple[object, ...]:
@@ -171,7 +175,7 @@ def _place(fact: Fact) -> tuple[object, ...]:
     return (fact.what, levels.order(fact.level), fact.side or "", on, fact.source, str(fact.value))
 
 
-def _rest(fact: Fact) -> tuple[str, ...]:
-    """What tells two facts apart that are about the same thing on the same day."""
-    details = str(sorted(fact.details.items())) if fact.details else ""
-    return (details, str(fact.until), str(fact.interval), fact.method or "", str(fact.doubts))
+def _all_of(fact: Fact) -> str:
+    """What tells two facts apart that are about the same thing on the same day: every field."""
+    fields = {name: getattr(fact, name) for name in fact.__struct_fields__}
+    return repr(fields | {"details": sorted(fact.details.items())})

@@ -92,7 +92,7 @@ class PatientRecord(Struct, frozen=True, kw_only=True, dict=True):
         InputProblem
             If the facts give one person two birth dates or two sexes.
         """
-        record = cls(facts=in_order(list(dict.fromkeys(facts))))
+        record = cls(facts=tuple(dict.fromkeys(in_order(facts))))
         for what in ("person.birth_date", "person.sex"):
             values = {f.value for f in record.facts if f.what == what}
             if len(values) > 1:
