@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -165,3 +167,21 @@ def test_the_clinics_own_evidence_shows_wherever_it_was_used(demonstration, tmp_
     report = (out / "report.html").read_text()
     assert "Example Clinic" in report and "Our own series." in report
     assert "Example Clinic" in (out / "fhir.json").read_text()
+
+
+@pytest.mark.peer
+def test_the_report_as_pdf(small_case, tmp_path):
+    pytest.importorskip("weasyprint", reason="needs the Pango library", exc_type=OSError)
+    shutil.rmtree(small_case / "ct")
+    (small_case / "mask.nii.gz").unlink()
+    out = tmp_path / "plan"
+    assert main(["plan", str(small_case), "--out", str(out), "--on", "2026-06-01", "--pdf"]) == 0
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_pdf_that_cannot_be_made_leaves_nothing(small_case, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    out = tmp_path / "plan"
+    assert main(["plan", str(small_case), "--out", str(out), "--pdf"]) == 2
+    assert "endplate[pdf]" in capsys.readouterr().err
+    assert not out.exists()
