@@ -20,7 +20,7 @@ Value = float | str | bool
 LevelText = Annotated[str, Meta(pattern=levels.PATTERN)]
 
 _PLAIN = frozenset({float, int, str, bool, NoneType})
-_NOTHING: Mapping[str, float | str] = MappingProxyType({})
+NOTHING: Mapping[str, float | str] = MappingProxyType({})
 
 
 class InputProblem(ValueError):
@@ -130,9 +130,9 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
                 raise ValueError(f"{self.what}: the interval does not hold the value.")
         if (self.quality == "doubtful") != bool(self.doubts):
             raise ValueError(f"{self.what}: a doubtful fact says why, and only a doubtful one.")
-        if self.details is not _NOTHING:
+        if self.details is not NOTHING:
             details = {name: plain(detail) for name, detail in self.details.items()}
-            force_setattr(self, "details", MappingProxyType(details) if details else _NOTHING)
+            force_setattr(self, "details", MappingProxyType(details) if details else NOTHING)
 
     def __hash__(self) -> int:
         return hash((self.what, self.value, self.on, self.level, self.side, self.source))
@@ -140,9 +140,12 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def number(self) -> float:
         """The value as a number; `TypeError` where the fact holds a word or a yes/no."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+        value = self.value
+        if value.__class__ is float:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{self.what}: holds no number.")
-        return float(self.value)
+        return float(value)
 
     def doubted(self, *reasons: str) -> Fact:
         """The same fact, marked doubtful for `reasons` as well as for those it had."""

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from endplate.evidence import Citation, Row
-from endplate.facts import Fact, plain
+from endplate.facts import NOTHING, Fact, plain
 
 PartValue = float | str | bool | None
 
@@ -112,8 +112,8 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag
         if self.status is Status.UNKNOWN and not self.missing:
             raise ValueError(f"{self.rule}: an unknown answer names what is missing.")
         force_setattr(self, "value", plain(self.value))
-        parts = {name: plain(part) for name, part in self.parts.items()}
-        force_setattr(self, "parts", MappingProxyType(parts))
+        parts = {name: plain(part) for name, part in self.parts.items()} if self.parts else {}
+        force_setattr(self, "parts", MappingProxyType(parts) if parts else NOTHING)
 
     @property
     def key(self) -> str:

@@ -12,10 +12,11 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import cache, lru_cache
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr
 
 from endplate.evidence import Citation, Evidence, Row
 from endplate.findings import AnyFinding, Finding
@@ -149,16 +150,16 @@ def _completed(finding: AnyFinding, by: Rule) -> AnyFinding:
     cites, edition, strength, verified, overrides = _following(rows)
     if positions:  # the strength is that of the finding's own sentence
         strength = _following(finding.rests_on)[2]
-    return replace(
-        finding,
-        rule=by.id,
-        cites=cites,
-        edition=edition,
-        strength=finding.strength or strength,
-        verified=verified,
-        overrides=overrides,
-        limits=finding.limits or ((f"Not for: {by.not_for}",) if by.not_for else ()),
-    )
+    made = copy(finding)  # its fields were checked, and those that follow need no check
+    force_setattr(made, "rule", by.id)
+    force_setattr(made, "cites", cites)
+    force_setattr(made, "edition", edition)
+    force_setattr(made, "strength", finding.strength or strength)
+    force_setattr(made, "verified", verified)
+    force_setattr(made, "overrides", overrides)
+    if not finding.limits and by.not_for:
+        force_setattr(made, "limits", (f"Not for: {by.not_for}",))
+    return made
 
 
 @lru_cache(maxsize=4096)  # the same few rows stand under the findings of everybody

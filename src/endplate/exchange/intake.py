@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from endplate import levels, units, vocabulary
-from endplate.facts import Fact, Problem, Side, Value
+from endplate.facts import NOTHING, Fact, Problem, Side, Value
 from endplate.posture import Posture
 from endplate.units import UnitProblem
 from endplate.vocabulary import Concept
@@ -148,7 +148,7 @@ class Intake:
                 posture=posture,
                 quality="doubtful" if doubts else "ok",
                 doubts=doubts,
-                details=details or {},
+                details=details or NOTHING,
             )
         except ValueError as problem:
             self.problem("fact.not_valid", f"{problem} It was not used.", where)
@@ -242,6 +242,8 @@ def conversion(unit: str, to: str, substance: str) -> tuple[float, float] | Unit
 
 
 def _as_number(value: Any) -> float | None:
+    if value.__class__ is float and math.isfinite(value):
+        return float(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

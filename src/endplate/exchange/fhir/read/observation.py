@@ -231,6 +231,8 @@ def _body(json: Json) -> Place:
 
 
 def _at_site(json: Json, holder: Json, target: Target, body: Place) -> Target:
+    if body is NOWHERE and not target.id.endswith("site_unknown"):
+        return target  # the code alone says the site
     method = elements.coded_item(json, "method")
     words = (*elements.coded_item(holder, "code").texts, *method.texts)
     return densitometry(target, body, words)

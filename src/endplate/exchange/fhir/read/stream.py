@@ -225,10 +225,9 @@ class Stream:
             self._unusable("Bundle", odd, where)
             return
         there = list(self._entries(entries, where, is_history=kind == "history"))
-        for _, json, url in there:
-            self._register(json, _kind(json), url)
-        for place, json, url in there:
-            kind = _kind(json)
+        for _, kind, json, url in there:
+            self._register(json, kind, url)
+        for place, kind, json, url in there:
             if kind == "Bundle":
                 self._bundle(json, place, depth + 1)
             else:
@@ -236,8 +235,8 @@ class Stream:
 
     def _entries(
         self, entries: list[Any], where: str, *, is_history: bool
-    ) -> Iterator[tuple[str, Json, str]]:
-        """The resources of a bundle with place and fullUrl; of a history, the newest of each."""
+    ) -> Iterator[tuple[str, str, Json, str]]:
+        """The resources of a bundle with place, kind and fullUrl; of a history the newest."""
         met: set[str] = set()
         for n, entry in enumerate(entries):
             place = f"{where} Bundle.entry[{n}]"
@@ -255,10 +254,10 @@ class Stream:
                     "fhir.entry_without_resource",
                     "Bundle: an entry without a resource (deleted, or an answer of a server).",
                 )
-            elif not _kind(json):
+            elif not (kind := _kind(json)):
                 self._no_resource(place)
             else:
-                yield place, json, _name(entry.get("fullUrl"))
+                yield place, kind, json, _name(entry.get("fullUrl"))
 
     def _note_pages(self, bundle: Json, where: str) -> None:
         for link in elements.items(bundle, "link"):
