@@ -301,7 +301,8 @@ _ONLY_MONTH = "only the year and month are known"
 
 
 @lru_cache(maxsize=50_000)
-def _days(text: str) -> When | None:
+def days(text: str) -> When | None:
+    """The days that a FHIR date without a time may be; None where it is none."""
     try:
         if len(text) == 10 and text[4] == "-" and text[7] == "-":
             day = date.fromisoformat(text)
@@ -324,7 +325,7 @@ def when(holder: Json, name: str) -> When | None:
         text = str(value).strip()
         if len(text) > 10:
             text = text[:10] if text[10] in "T " else ""
-        found = _days(text)
+        found = days(text)
         if found is None:
             raise Odd(name)
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import date
+from math import isfinite
 
 from endplate.exchange.fhir.read import elements
 from endplate.exchange.fhir.read.elements import TARGETS, Codeable, Json, Odd, Target, When
@@ -19,7 +20,7 @@ from endplate.exchange.fhir.read.resource import (
     judged,
 )
 from endplate.exchange.fhir.read.site import NOWHERE, Place, densitometry, is_densitometry, place
-from endplate.exchange.fhir.read.value import Found, Refused, value_of
+from endplate.exchange.fhir.read.value import Found, Refused, is_plain_unit, value_of
 from endplate.posture import Posture
 from endplate.vocabulary import LOCAL_SYSTEM as OURS
 from endplate.vocabulary import concept
@@ -33,6 +34,11 @@ STATUSES = Statuses(
     },
     left={**ENTERED_IN_ERROR, "cancelled": "was cancelled"},
 )
+# The elements of a usual result: what they say is read in `_taken_as_usual`, or by nobody.
+_USUAL = frozenset({
+    "resourceType", "id", "meta", "status", "category", "code", "subject", "encounter",
+    "effectiveDateTime", "issued", "valueQuantity",
+})  # fmt: skip
 MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.")
 _OTHER_MATERIAL = re.compile(
     r"urin|csf|spinal fluid|liquor|stool|faec|fec|saliva|synovial|sweat|aspirat", re.IGNORECASE
@@ -46,6 +52,8 @@ _SCANNERS = {"hologic": "hologic", "lunar": "ge_lunar", "norland": "norland"}
 
 def observation(resource: Resource) -> None:
     """The facts of one Observation and of its components."""
+    if _taken_as_usual(resource):
+        return
     json = resource.json
     target = coded(json)
     parts = json.get("component")
@@ -65,6 +73,41 @@ def observation(resource: Resource) -> None:
         known |= _part(resource, part, f"component[{n}].", None, on, doubts)
     if not known:
         resource.reader.count_unmapped("Observation", json.get("code"))
+
+
+def _taken_as_usual(resource: Resource) -> bool:
+    """Take a finished result of one code, one number and one day, as nine in ten are.
+
+    It takes what the patient path below would take, sooner; False, and nothing taken, where
+    there is anything else to be looked at.
+    """
+    json = resource.json
+    if not json.keys() <= _USUAL:
+        return False
+    try:
+        (one,) = json["code"]["coding"]
+        target = TARGETS[one["system"], one["code"]]
+        there = elements.days(json["effectiveDateTime"][:10])
+        quantity = json["valueQuantity"]
+        value, unit = quantity["value"], quantity["code"]
+        usual = (
+            json["status"] in STATUSES.fine
+            and target is not None
+            and there is not None
+            and not there.doubts
+            and json["effectiveDateTime"][10:11] in ("", "T")
+            and (value.__class__ is float or value.__class__ is int)
+            and isfinite(value)
+            and unit == quantity["unit"]
+            and is_plain_unit(unit)
+            and "comparator" not in quantity
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    if not usual or target is None or there is None or target.id.endswith(".site_unknown"):
+        return False
+    resource.take(target, value, unit=unit, on=there.first)
+    return True
 
 
 def _refuse_another(resource: Resource) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from endplate import units, vocabulary
 from endplate.exchange.fhir.read import elements
@@ -107,7 +107,7 @@ def _compared(sign: str, doubts: tuple[str, ...]) -> tuple[tuple[str, ...], dict
 
 def _unit(quantity: Json, concept: Concept) -> tuple[str, tuple[str, ...]]:
     code, text = quantity.get("code"), quantity.get("unit")
-    if code == text and code.__class__ is str and " " not in code and len(code) <= _LONGEST_UNIT:
+    if code == text and is_plain_unit(code):
         return code, ()
     code, text = elements.word(quantity, "code"), elements.word(quantity, "unit")
     if code == text or not (code and text):
@@ -117,6 +117,11 @@ def _unit(quantity: Json, concept: Concept) -> tuple[str, tuple[str, ...]]:
         _readable(code), _readable(text), system in ("", UCUM), concept.unit, concept.substance
     )
     return unit, doubts
+
+
+def is_plain_unit(code: Any) -> TypeGuard[str]:
+    """Whether a unit code is a short word, which may be quoted as it is."""
+    return code.__class__ is str and " " not in code and len(code) <= _LONGEST_UNIT
 
 
 def _readable(unit: str) -> str:
