@@ -226,7 +226,8 @@ def _one_person(reading: FhirReading, series: Sequence[Series]) -> None:
         linked = other.subject in one.same_as or one.subject in other.same_as
         shared = set(one.identifiers) & set(other.identifiers)
         if one.subject != other.subject and not linked and not shared:
-            raise _two_persons("two patients in the health record")
+            count = len({p.subject for p in people})
+            raise _two_persons(f"{'two' if count == 2 else count} patients in the health record")
         if _differ(one.birth_date, other.birth_date) or _differ(one.sex, other.sex):
             raise _two_persons("two different birth dates or sexes in the health record")
     known = {p.subject for p in people} | {s for p in people for s in p.same_as}
@@ -257,8 +258,9 @@ def _differ(one: str | None, other: str | None) -> bool:
 
 def _two_persons(what: str) -> InputProblem:
     return InputProblem(
-        f"Case: holds the data of two persons. One person's data is needed; there are {what}. "
-        f"Take out what does not belong, and check every file. Nothing was written."
+        f"Case: holds the data of more than one person. One person's data is needed; there are "
+        f"{what}. Take out what does not belong, and check every file; an export of many persons "
+        f"is read with endplate read --population. Nothing was written."
     )
 
 
