@@ -51,10 +51,9 @@ def _t_scores(patient: Patient, evidence: Evidence) -> Panel:
     for site in (*ISCD_SITES, "site_unknown"):
         newest: dict[str | None, Fact] = {}
         for fact in patient.facts(f"bone.t_score.{site}"):
-            newest.setdefault(fact.side, fact)
-        for side, fact in newest.items():
-            name = _SITE_NAMES[site] + (f", {side}" if side else "")
-            points.append(_point(name, fact, 1))
+            if fact.on == newest.setdefault(fact.side, fact).on:  # two hips may have no sides
+                name = _SITE_NAMES[site] + (f", {fact.side}" if fact.side else "")
+                points.append(_point(name, fact, 1))
     return Panel(
         title="DXA T-score",
         unit="",
