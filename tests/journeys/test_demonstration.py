@@ -38,6 +38,7 @@ def test_what_was_measured_is_what_was_built(plan):
     measured = {f["level"]: f for f in plan["facts"] if f["what"] == "ct.hounsfield.three_location"}
     for level, vertebra in truth.items():
         fact = measured[level]
+        assert fact["on"] == "2026-05-18"
         low, high = fact["interval"]
         one_error = (high - low) / 3.92
         assert abs(fact["value"] - vertebra.hounsfield) <= max(2.0, 2 * one_error), level

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from endplate.demo.person import BORN, case_toml, record_json
+from endplate.demo.person import BORN, SCANNED, case_toml, record_json
 from endplate.demo.phantom import demonstration
 from endplate.exchange import nifti
 from endplate.exchange.dicom.series import Identity
@@ -29,11 +29,12 @@ def write_case(folder: Path, seed: int = 0) -> None:
         If the folder cannot be written to.
     """
     phantom = demonstration(seed)
+    dated = replace(phantom.image.acquisition, on=SCANNED)
     with output_folder(folder) as draft:
         (draft / "record.json").write_bytes(record_json())
         (draft / "case.toml").write_text(case_toml(), encoding="utf-8")
         write_series(
-            phantom.image,
+            replace(phantom.image, acquisition=dated),
             draft / "ct",
             seed=f"endplate demonstration {seed}",
             name="Person",

@@ -26,6 +26,7 @@ SYNTHETIC = {
     "display": "test health data",
 }
 BORN = date(1958, 3, 14)
+SCANNED = date(2026, 5, 18)
 PLAN_FOR = date(2026, 6, 1)
 OPERATION = date(2026, 8, 17)
 _NAMESPACE = UUID("6a0f3f0c-52f5-4f3e-9d0b-5b6f5e8a2c11")
