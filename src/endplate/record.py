@@ -159,19 +159,18 @@ class Patient:
         Facts older than `within_days` (by default the concept's own maximum age) are left
         out; a fact without a date is kept.
         """
-        found = self._recent(what, within_days)
+        if within_days is not None:
+            found = self._since(self._by_concept.get(what, ()), within_days)
+        else:
+            found = self._recent(what)
         return found if level is None else tuple(f for f in found if f.level == level)
 
-    def _recent(self, what: str, within_days: int | None = None) -> tuple[Fact, ...]:
+    def _recent(self, what: str) -> tuple[Fact, ...]:
         """The facts about a concept that are not too old to count."""
-        found = self._by_concept.get(what)
-        if not found:
-            return ()
-        if within_days is not None:
-            return self._since(found, within_days)
         counting = self._counting.get(what)  # many rules ask for the same
         if counting is None:
-            known = vocabulary.concepts().get(what)
+            found = self._by_concept.get(what, ())
+            known = vocabulary.concepts().get(what) if found else None
             days = known.max_age_days if known else None
             counting = tuple(found) if days is None else self._since(found, days)
             self._counting[what] = counting
