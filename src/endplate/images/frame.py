@@ -116,6 +116,19 @@ class Block:
         parts, _ = ndimage.label(self.inside, structure=np.ones((3, 3, 3)))
         return 1 - float(np.bincount(parts[self.inside])[1:].max()) / max(self.count, 1)
 
+    @classmethod
+    def joined(cls, *blocks: Block) -> Block:
+        """Several labels of one volume as one structure."""
+        first = blocks[0]
+        if len(blocks) == 1:
+            return first
+        spans = zip(*(b.box for b in blocks), strict=True)
+        low_high = [(min(s.start for s in n), max(s.stop for s in n)) for n in spans]
+        box = (slice(*low_high[0]), slice(*low_high[1]), slice(*low_high[2]))
+        both = cls(first.volume, first.label, box)
+        both.inside = np.pad(np.isin(first.volume.array[box], [b.label for b in blocks]), 1)
+        return both
+
     def to_world(self, index: npt.ArrayLike) -> Points:
         """LPS mm of index coordinates of the block."""
         return self.volume.to_world(np.asarray(index) + self.start)

@@ -363,11 +363,11 @@ def _body(
     beyond = seen.v[:, None] > wall[0] + wall[1] * seen.w[None, :] + step / 2
     seen.values[:, beyond] = 0
     _keep_the_body(seen)
-    top, bottom, filled = _outermost(seen.values, seen.w, step)
+    top, bottom, filled = outermost(seen.values, seen.w, step)
     footprint = _footprint(seen, top - bottom, filled)
-    inner = _shrunk(footprint, sizes.footprint)
-    superior = _plane(seen, top, inner)
-    inferior = _plane(seen, bottom, inner)
+    inner = shrunk(footprint, sizes.footprint)
+    superior = plane_through(seen, top, inner)
+    inferior = plane_through(seen, bottom, inner)
     middle_w = float(superior[0][0] + inferior[0][0]) / 2
     sides = _sides(seen, sizes.band, middle_w)
     back = min(sides[3], wall[0] + wall[1] * middle_w)
@@ -442,7 +442,7 @@ def _posterior_wall(
     return start, slope
 
 
-def _outermost(values: Floats, along: Points, step: float) -> tuple[Floats, Floats, Bools]:
+def outermost(values: Floats, along: Points, step: float) -> tuple[Floats, Floats, Bools]:
     """Where the mask ends and begins along the last axis (its outermost crossings of one half).
 
     Returns the far and the near end, and whether there is anything; holes between do not count.
@@ -486,7 +486,7 @@ def _footprint(seen: Seen, span: Floats, filled: Bools) -> Bools:
     return np.asarray(ndimage.binary_fill_holes(parts == int(np.argmax(here))))
 
 
-def _shrunk(outline: Bools, factor: float) -> Bools:
+def shrunk(outline: Bools, factor: float) -> Bools:
     """The outline shrunk towards its middle by `factor`."""
     places = np.argwhere(outline)
     middle = places.mean(axis=0)
@@ -500,7 +500,7 @@ def _shrunk(outline: Bools, factor: float) -> Bools:
     return np.asarray(inner)
 
 
-def _plane(seen: Seen, surface: Floats, where: Bools) -> tuple[Floats, float]:
+def plane_through(seen: Seen, surface: Floats, where: Bools) -> tuple[Floats, float]:
     """The plane w = a + b u + c v through a surface (Huber weights), and its residual in mm."""
     u, v = np.meshgrid(seen.u, seen.v, indexing="ij")
     design = np.stack([np.ones(np.count_nonzero(where)), u[where], v[where]], axis=1)
@@ -540,9 +540,9 @@ def _sides(seen: Seen, band: float, middle: float) -> tuple[float, float, float,
     """Right, left, front and back of the body at mid-height, in its two middle bands."""
     rows = np.abs(seen.w - middle) <= _MID_HEIGHT
     across = seen.values[:, np.abs(seen.v) <= 3.0][:, :, rows]
-    left, right, there = _outermost(np.moveaxis(across, 0, 2), seen.u, seen.step)
+    left, right, there = outermost(np.moveaxis(across, 0, 2), seen.u, seen.step)
     along = seen.values[np.abs(seen.u) <= band / 2][:, :, rows]
-    back, front, also = _outermost(np.moveaxis(along, 1, 2), seen.v, seen.step)
+    back, front, also = outermost(np.moveaxis(along, 1, 2), seen.v, seen.step)
     if not there.any() or not also.any():
         raise NotMeasurable("its body is empty at mid-height")
     return (
@@ -619,7 +619,7 @@ def _heights(
     local[..., 0] = u[:, None, None]
     local[..., 1] = (places[:, None] + dv)[:, None, :, None]
     local[..., 2] = w
-    top, bottom, there = _outermost(block.at(frame.to_world(local)), w, step)
+    top, bottom, there = outermost(block.at(frame.to_world(local)), w, step)
     if not there.any(axis=(1, 2)).all():
         raise NotMeasurable("there is no bone where one of its heights is measured")
     ends = np.stack([top, bottom])

@@ -1,0 +1,280 @@
+"""The plane of an endplate from the voxels of a mask, with all the planes that it could also be.
+
+A mask says of each column of voxels between which two of them its surface runs, and no more. A
+smooth surface (a plane with a shallow bowl) that runs through all of these gaps is as good as any
+other; how steep those surfaces are is what is known of the endplate's angle, and how much they
+differ is its error. They are drawn by sequential Monte Carlo from the likelihood of the gaps,
+with the roughness of the mask as one of the unknowns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from endplate.images.frame import Block, Bools, Floats, Plane
+from endplate.images.vertebra import NotMeasurable
+from endplate.images.volume import Points
+
+# So many surfaces are drawn; so many columns are looked at, which is enough for 0.1 degrees.
+_DRAWS = 192
+_COLUMNS = 400
+# A surface is looked for within this of where it is expected, along the column (mm), and within
+# this many voxels at least.
+_REACH = 4.0
+_REACH_VOXELS = 2
+_LEAST_COLUMNS = 12
+# What is known of a surface before: within about so many voxels of the least squares fit; a mask
+# is rough by about so many voxels, within a factor of e.
+_WIDE = 1.0
+_SHAPE = 0.02  # mm
+_ROUGH = 0.1
+# Moves of the draws between two temperatures, as parts of the optimal step.
+_MOVES = (0.8, 0.4, 0.2, 0.1) * 2
+_LAST_MOVES = (0.6, 0.3, 0.15, 0.08) * 5
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Endplate:
+    """An endplate's plane.
+
+    Attributes
+    ----------
+    plane
+        Through the surface, over the middle of its outline; the normal points to the head.
+    normals, offsets
+        Other planes that fit as well: unit normals (n, 3), and how far each lies above `plane`
+        at its centre, mm (n,).
+    concavity
+        How deep the bowl is against its rim, mm; negative where the surface is domed.
+    roughness
+        How far the surface is from smooth, mm.
+    """
+
+    plane: Plane
+    normals: Points
+    offsets: Points
+    concavity: float
+    roughness: float
+
+
+def endplate(
+    block: Block, plane: Plane, within: Callable[[Points], Bools], *, cranial: bool
+) -> Endplate:
+    """The plane of an endplate, near a first one.
+
+    Parameters
+    ----------
+    plane
+        Roughly where it is; its normal points to the head.
+    within
+        Whether LPS points near the plane lie in the part of the outline that counts.
+    cranial
+        Whether the bone lies below it (a superior endplate) or above it.
+
+    Raises
+    ------
+    NotMeasurable
+        If too few columns of voxels show the surface.
+    """
+    columns = _Columns.of(block, plane, within, cranial=cranial)
+    draws = _drawn(columns.design, columns.gap)
+    return columns.described(draws)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """The columns of voxels along the array axis nearest to a plane's normal.
+
+    `across` are the columns' places on the other two axes, from their middle and scaled to -1..1;
+    the surface runs between `gap` and `gap` + 1 voxels out along `out` (an axis and its sign).
+    """
+
+    block: Block
+    axis: int
+    sign: int
+    others: tuple[int, int]
+    middle: Points
+    scale: Points
+    across: Points
+    gap: Points
+    plane: Plane
+
+    @classmethod
+    def of(
+        cls, block: Block, plane: Plane, within: Callable[[Points], Bools], *, cranial: bool
+    ) -> _Columns:
+        volume = block.volume
+        outwards = plane.normal if cranial else -plane.normal
+        normal = volume.affine[:3, :3].T @ outwards
+        axis = int(np.argmax(np.abs(normal)))
+        sign = 1 if normal[axis] > 0 else -1
+        others = tuple(n for n in range(3) if n != axis)
+        shape = np.array(block.inside.shape)
+        grid = np.indices(shape[list(others)]).reshape(2, -1).T
+        centre = volume.to_index(plane.centre) - block.start
+        flat = (grid - centre[list(others)]) @ normal[list(others)]
+        expected = centre[axis] - flat / normal[axis]
+        index = np.empty((len(grid), 3))
+        index[:, list(others)] = grid
+        index[:, axis] = expected
+        near = (expected >= 0) & (expected <= shape[axis] - 1)
+        near[near] = within(block.to_world(index[near]))
+        gap, there = _gaps(block, axis, sign, others, grid[near], expected[near])
+        if np.count_nonzero(there) < _LEAST_COLUMNS:
+            raise NotMeasurable("too little of one of its endplates is to be seen")
+        places = grid[near][there].astype(float)
+        low, high = places.min(axis=0), places.max(axis=0)
+        scale = np.maximum((high - low) / 2, 1.0)
+        middle = (low + high) / 2
+        return cls(
+            block, axis, sign, (others[0], others[1]), middle, scale,
+            (places - middle) / scale, gap[there] * sign, plane,
+        )  # fmt: skip
+
+    @property
+    def design(self) -> Points:
+        x, y = self.across.T
+        return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+    def described(self, draws: Points) -> Endplate:
+        """The mean of the drawn surfaces as a plane, and each of them."""
+        coefficients, rough = draws[:, :-1], np.exp(draws[:, -1])
+        # The plane nearest to a bowl over these columns is linear in the bowl's coefficients.
+        flat = np.linalg.lstsq(self.design[:, :3], self.design, rcond=None)[0]
+        planes = coefficients @ flat.T
+        mean = planes.mean(axis=0)
+        # No endplate is exactly a bowl: by so much more may its rim lie higher or lower.
+        volume = self.block.volume
+        extra = np.random.default_rng(1).standard_normal((len(planes), 2)) * _SHAPE
+        planes[:, 1:] += extra / volume.spacing[self.axis]
+        normals = self._normals(planes)
+        normal = self._normals(mean[None])[0]
+        centre = self._world(mean)
+        offsets = (self._world(planes) - centre) @ normal
+        along = self.block.volume.affine[:3, self.axis] @ normal * self.sign
+        bowl = coefficients.mean(axis=0)[3:]
+        turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+        rim = np.stack([np.cos(turn) ** 2, np.cos(turn) * np.sin(turn), np.sin(turn) ** 2])
+        facing = 1 if normal @ self.plane.normal > 0 else -1
+        return Endplate(
+            plane=Plane(centre, normal * facing),
+            normals=normals * facing,
+            offsets=offsets * facing,
+            concavity=float((bowl @ rim).mean() * abs(along)),
+            roughness=float(rough.mean() * abs(along)),
+        )
+
+    def _world(self, planes: Points) -> Points:
+        """Where planes, given by their coefficients, pass the middle; LPS mm."""
+        index = np.empty((*planes.shape[:-1], 3))
+        index[..., list(self.others)] = self.middle
+        index[..., self.axis] = planes[..., 0] * self.sign
+        return self.block.to_world(index)
+
+    def _normals(self, planes: Points) -> Points:
+        """Unit normals that point out of the bone, LPS."""
+        index = np.empty((len(planes), 3))
+        index[:, self.axis] = self.sign
+        index[:, list(self.others)] = -planes[:, 1:] / self.scale
+        world = index @ np.linalg.inv(self.block.volume.affine[:3, :3])
+        return np.asarray(world / np.linalg.norm(world, axis=1, keepdims=True))
+
+
+def _gaps(
+    block: Block,
+    axis: int,
+    sign: int,
+    others: tuple[int, ...],
+    places: Points,
+    expected: Points,
+) -> tuple[Points, Bools]:
+    """The last voxel of bone of each column, nearest to where it is expected; if there is one."""
+    spacing = float(block.volume.spacing[axis])
+    reach = max(int(np.ceil(_REACH / spacing)), _REACH_VOXELS)
+    steps = np.arange(-reach, reach + 2)
+    at = np.rint(expected).astype(int)[:, None] + steps * sign
+    size = block.inside.shape[axis]
+    index: list[Floats] = [np.empty(0)] * 3
+    index[others[0]], index[others[1]] = places[:, :1], places[:, 1:]
+    index[axis] = np.clip(at, 0, size - 1)
+    bone = block.inside[tuple(index)] & (at >= 0) & (at < size)
+    ends = bone[:, :-1] & ~bone[:, 1:]
+    far = np.abs(at[:, :-1] + 0.5 * sign - expected[:, None])
+    best = np.argmin(np.where(ends, far, np.inf), axis=1)
+    return at[np.arange(len(at)), best].astype(float), np.asarray(ends.any(axis=1))
+
+
+# -- the surfaces that fit ---------------------------------------------------------------------
+
+
+def _drawn(design: Points, gap: Points) -> Points:
+    """Coefficients and log roughness of surfaces between `gap` and `gap` + 1, shape (n, p + 1)."""
+    rng = np.random.default_rng(0)  # the same mask gives the same planes
+    start = np.append(np.linalg.lstsq(design, gap + 0.5, rcond=None)[0], np.log(_ROUGH))
+    spread = np.append(np.full(design.shape[1], _WIDE), 1.0)
+    if len(gap) > _COLUMNS:
+        chosen = rng.permutation(len(gap))[:_COLUMNS]
+        design, gap = design[chosen], gap[chosen]
+    columns, middle = design.astype(np.float32).T, (gap + 0.5).astype(np.float32)
+    draws = start + spread * rng.standard_normal((_DRAWS, len(start)))
+    fits, before = _fit(draws, columns, middle), _prior(draws, start, spread)
+    temperature = 0.0
+    while temperature < 1:
+        temperature, weights = _next(temperature, fits)
+        mean = weights @ draws
+        away = draws - mean
+        step = np.linalg.cholesky((away.T * weights) @ away + 1e-10 * np.eye(len(mean)))
+        ladder = (np.arange(_DRAWS) + rng.uniform()) / _DRAWS
+        kept = np.minimum(np.searchsorted(np.cumsum(weights), ladder), _DRAWS - 1)
+        draws, fits, before = draws[kept], fits[kept], before[kept]
+        for length in _MOVES if temperature < 1 else _LAST_MOVES:
+            scale = 2.38 / np.sqrt(len(mean)) * length
+            moved = draws + scale * rng.standard_normal(draws.shape) @ step.T
+            fit, prior = _fit(moved, columns, middle), _prior(moved, start, spread)
+            chance = temperature * (fit - fits) + prior - before
+            taken = np.log(rng.uniform(size=_DRAWS)) < chance
+            draws[taken], fits[taken], before[taken] = moved[taken], fit[taken], prior[taken]
+    return draws
+
+
+def _fit(draws: Points, columns: Floats, middle: Floats) -> Points:
+    """Log likelihood of each draw: its surface runs through the gap in every column.
+
+    Roughness is taken as logistic: much like normal, but a few columns far off cannot turn it.
+    """
+    rough = np.exp(draws[:, -1:]).astype(np.float32)
+    off = np.abs(draws[:, :-1].astype(np.float32) @ columns - middle)
+    missed = (off - np.float32(0.5)) / rough
+    cost = np.maximum(missed, 0)
+    cost += np.log1p(np.exp(-np.abs(missed)))
+    cost += np.log1p(np.exp(-(off + np.float32(0.5)) / rough))
+    wide = -np.expm1(-1 / rough[:, 0].astype(float))
+    return np.asarray(columns.shape[1] * np.log(wide) - cost.sum(axis=1, dtype=float))
+
+
+def _prior(draws: Points, start: Points, spread: Points) -> Points:
+    return np.asarray(-0.5 * np.square((draws - start) / spread).sum(axis=1))
+
+
+def _next(temperature: float, fits: Points) -> tuple[float, Points]:
+    """The next temperature, at which half of the draws still count, and their weights."""
+
+    def weights(there: float) -> Points:
+        logs = (there - temperature) * fits
+        found = np.exp(logs - logs.max())
+        return np.asarray(found / found.sum())
+
+    def enough(there: float) -> bool:
+        return bool(1 / np.square(weights(there)).sum() >= _DRAWS / 2)
+
+    if enough(1.0):
+        return 1.0, weights(1.0)
+    low, high = temperature, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    low = max(low, temperature + 1e-6)
+    return low, weights(low)
