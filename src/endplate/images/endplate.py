@@ -1,4 +1,4 @@
-"""The plane of an endplate from the voxels of a mask, with all the planes that it could also be.
+"""An endplate from the voxels of a mask, with all the planes that it could also be.
 
 A mask says of each column of voxels between which two of them its surface runs, and no more. A
 smooth surface (a plane with a shallow bowl) that runs through all of these gaps is as good as any
@@ -18,6 +18,15 @@ from endplate.images.frame import Block, Bools, Floats, Plane
 from endplate.images.vertebra import NotMeasurable
 from endplate.images.volume import Points
 
+# The rim with its osteophytes is left out: this part of the outline counts.
+_FOOTPRINT = 0.9
+# The outline is looked for this far under the plane (mm), in strips of this half width through
+# its middle, and no farther out than this.
+_UNDER = (-4.0, -1.0)
+_STRIP = 5.0
+_FARTHEST = 38.0
+# Its middle is known to about this part of a voxel.
+_EDGE = 0.15
 # So many surfaces are drawn; so many columns are looked at, which is enough for 0.1 degrees.
 _DRAWS = 192
 _COLUMNS = 400
@@ -29,7 +38,8 @@ _LEAST_COLUMNS = 12
 # What is known of a surface before: within about so many voxels of the least squares fit; a mask
 # is rough by about so many voxels, within a factor of e.
 _WIDE = 1.0
-_SHAPE = 0.02  # mm
+# No endplate is exactly a bowl: by so much its rim may lie higher or lower (mm).
+_SHAPE = 0.02
 _ROUGH = 0.1
 # Moves of the draws between two temperatures, as parts of the optimal step.
 _MOVES = (0.8, 0.4, 0.2, 0.1) * 2
@@ -38,50 +48,145 @@ _LAST_MOVES = (0.6, 0.3, 0.15, 0.08) * 5
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Endplate:
-    """An endplate's plane.
+    """An endplate: its plane, its outline, and the other planes that fit the mask as well.
 
     Attributes
     ----------
-    plane
-        Through the surface, over the middle of its outline; the normal points to the head.
+    frame
+        Origin in the middle of the outline on the plane; axes to the left, the back and along
+        the plane's normal, which points to the head.
+    width, depth
+        Left to right and front to back, mm.
     normals, offsets
-        Other planes that fit as well: unit normals (n, 3), and how far each lies above `plane`
-        at its centre, mm (n,).
-    concavity
-        How deep the bowl is against its rim, mm; negative where the surface is domed.
+        Other planes that fit as well: unit normals (n, 3), and how far each lies above the plane
+        at its middle, mm (n,).
+    rim, middle
+        How far the rim, and the deepest part, lie from the plane, mm; out of the bone is
+        positive.
     roughness
         How far the surface is from smooth, mm.
+    edge_error
+        Standard error of the middle of the outline within the plane, mm.
     """
 
-    plane: Plane
+    frame: Frame
+    width: float
+    depth: float
     normals: Points
     offsets: Points
-    concavity: float
+    rim: float
+    middle: float
     roughness: float
+    edge_error: float
+
+    @property
+    def normal(self) -> Points:
+        """Unit normal, to the head."""
+        return np.asarray(self.frame.axes[:, CRANIAL])
+
+    @property
+    def centre(self) -> Points:
+        """The middle of the outline, LPS mm."""
+        return self.frame.centre
+
+    @property
+    def concavity(self) -> float:
+        """How deep the endplate is hollowed against its rim, mm; negative where it is domed."""
+        return self.rim - self.middle
 
 
-def endplate(
-    block: Block, plane: Plane, within: Callable[[Points], Bools], *, cranial: bool
-) -> Endplate:
-    """The plane of an endplate, near a first one.
+def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
+    """An endplate near a first frame on it.
 
     Parameters
     ----------
-    plane
-        Roughly where it is; its normal points to the head.
-    within
-        Whether LPS points near the plane lie in the part of the outline that counts.
-    cranial
+    frame
+        Its origin roughly in the middle of the endplate, w along its normal to the head.
+    superior
         Whether the bone lies below it (a superior endplate) or above it.
 
     Raises
     ------
     NotMeasurable
-        If too few columns of voxels show the surface.
+        If it has no edges, or too few columns of voxels show its surface.
     """
-    columns = _Columns.of(block, plane, within, cranial=cranial)
-    draws = _drawn(columns.design, columns.gap)
-    return columns.described(draws)
+    size = block.volume.voxel_volume ** (1 / 3)
+    across, along = edges(block, frame, superior=superior)
+    middle = frame.to_world([sum(across) / 2, sum(along) / 2, 0.0])
+    frame = Frame(middle, frame.axes)
+    width, depth = across[1] - across[0], along[1] - along[0]
+
+    def within(points: Points) -> Bools:
+        local = frame.to_local(points)
+        reach = np.array([width, depth]) * _FOOTPRINT / 2
+        return np.asarray(np.square(local[..., :2] / reach).sum(axis=-1) <= 1)
+
+    columns = _Columns.of(block, frame, within, superior=superior)
+    found = columns.described(_drawn(columns.design, columns.gap))
+    normal = found.normal
+    on_plane = normal * float((found.centre - middle) @ normal)
+    return Endplate(
+        frame=Frame.of(middle + on_plane, normal, frame.axes[:, POSTERIOR]),
+        width=width,
+        depth=depth,
+        normals=found.normals,
+        offsets=found.offsets,
+        rim=found.rim,
+        middle=found.middle,
+        roughness=found.roughness,
+        edge_error=_EDGE * size,
+    )
+
+
+def edges(
+    block: Block, frame: Frame, *, superior: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the bone just under an endplate ends: right and left, front and back; mm from its
+    frame's origin, which must lie in it.
+
+    Raises
+    ------
+    NotMeasurable
+        If there is no bone at the origin.
+    """
+    under = _UNDER if superior else (-_UNDER[1], -_UNDER[0])
+    step = float(np.clip(block.volume.spacing.min(), 0.5, 1.5))
+    found = []
+    for axis in (LEFT, POSTERIOR):
+        low, high = np.full(3, -_STRIP), np.full(3, _STRIP)
+        low[axis], high[axis] = -_FARTHEST, _FARTHEST
+        low[CRANIAL], high[CRANIAL] = under
+        seen = block.seen(frame, low, high, step)
+        line = seen.values.mean(axis=tuple(n for n in range(3) if n != axis))
+        along = (seen.u, seen.v)[axis]
+        start = int(np.argmin(np.abs(along)))
+        found.append((_end(line[start::-1], along[start::-1]), _end(line[start:], along[start:])))
+    return found[0], found[1]
+
+
+def _end(values: Floats, along: Points) -> float:
+    """Where a line of samples, which begins in bone, first leaves it."""
+    out = np.flatnonzero(values < 0.5)
+    if len(out) and out[0] == 0:
+        raise NotMeasurable("there is no bone where the middle of an endplate should be")
+    if not len(out):
+        return float(along[-1])
+    n = int(out[0])
+    share = (values[n - 1] - 0.5) / max(float(values[n - 1] - values[n]), 1e-6)
+    return float(along[n - 1] + share * (along[n] - along[n - 1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Found:
+    """What the drawn surfaces are together: their mean plane, and the bowl against it."""
+
+    centre: Points
+    normal: Points
+    normals: Points
+    offsets: Points
+    rim: float
+    middle: float
+    roughness: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,21 +205,22 @@ class _Columns:
     scale: Points
     across: Points
     gap: Points
-    plane: Plane
+    facing: int
 
     @classmethod
     def of(
-        cls, block: Block, plane: Plane, within: Callable[[Points], Bools], *, cranial: bool
+        cls, block: Block, frame: Frame, within: Callable[[Points], Bools], *, superior: bool
     ) -> _Columns:
         volume = block.volume
-        outwards = plane.normal if cranial else -plane.normal
+        facing = 1 if superior else -1
+        outwards = facing * frame.axes[:, CRANIAL]
         normal = volume.affine[:3, :3].T @ outwards
         axis = int(np.argmax(np.abs(normal)))
         sign = 1 if normal[axis] > 0 else -1
         others = tuple(n for n in range(3) if n != axis)
         shape = np.array(block.inside.shape)
         grid = np.indices(shape[list(others)]).reshape(2, -1).T
-        centre = volume.to_index(plane.centre) - block.start
+        centre = volume.to_index(frame.centre) - block.start
         flat = (grid - centre[list(others)]) @ normal[list(others)]
         expected = centre[axis] - flat / normal[axis]
         index = np.empty((len(grid), 3))
@@ -131,7 +237,7 @@ class _Columns:
         middle = (low + high) / 2
         return cls(
             block, axis, sign, (others[0], others[1]), middle, scale,
-            (places - middle) / scale, gap[there] * sign, plane,
+            (places - middle) / scale, gap[there] * sign, facing,
         )  # fmt: skip
 
     @property
@@ -139,32 +245,30 @@ class _Columns:
         x, y = self.across.T
         return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
-    def described(self, draws: Points) -> Endplate:
+    def described(self, draws: Points) -> _Found:
         """The mean of the drawn surfaces as a plane, and each of them."""
         coefficients, rough = draws[:, :-1], np.exp(draws[:, -1])
         # The plane nearest to a bowl over these columns is linear in the bowl's coefficients.
         flat = np.linalg.lstsq(self.design[:, :3], self.design, rcond=None)[0]
         planes = coefficients @ flat.T
-        mean = planes.mean(axis=0)
-        # No endplate is exactly a bowl: by so much more may its rim lie higher or lower.
         volume = self.block.volume
         extra = np.random.default_rng(1).standard_normal((len(planes), 2)) * _SHAPE
         planes[:, 1:] += extra / volume.spacing[self.axis]
-        normals = self._normals(planes)
+        mean = planes.mean(axis=0)
         normal = self._normals(mean[None])[0]
         centre = self._world(mean)
-        offsets = (self._world(planes) - centre) @ normal
-        along = self.block.volume.affine[:3, self.axis] @ normal * self.sign
+        along = abs(float(volume.affine[:3, self.axis] @ normal))
         bowl = coefficients.mean(axis=0)[3:]
-        turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-        rim = np.stack([np.cos(turn) ** 2, np.cos(turn) * np.sin(turn), np.sin(turn) ** 2])
-        facing = 1 if normal @ self.plane.normal > 0 else -1
-        return Endplate(
-            plane=Plane(centre, normal * facing),
-            normals=normals * facing,
-            offsets=offsets * facing,
-            concavity=float((bowl @ rim).mean() * abs(along)),
-            roughness=float(rough.mean() * abs(along)),
+        lifted = float(flat[0, 3:] @ bowl)
+        rim = float(bowl[0] + bowl[2]) / 2 / _FOOTPRINT**2
+        return _Found(
+            centre=centre,
+            normal=normal * self.facing,
+            normals=self._normals(planes) * self.facing,
+            offsets=(self._world(planes) - centre) @ normal * self.facing,
+            rim=(rim - lifted) * along,
+            middle=-lifted * along,
+            roughness=float(rough.mean() * along),
         )
 
     def _world(self, planes: Points) -> Points:

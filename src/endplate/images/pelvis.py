@@ -8,18 +8,24 @@ the scan only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from endplate.facts import Side
-from endplate.images import vertebra as vertebrae
-from endplate.images.endplate import Endplate, endplate
-from endplate.images.frame import CRANIAL, POSTERIOR, Block, Bools, Floats, Frame, Plane, Seen
+from endplate.images.endplate import Endplate, edges, endplate
+from endplate.images.frame import CRANIAL, POSTERIOR, Block, Floats, Frame, Seen
 from endplate.images.sphere import Sphere, sphere
-from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
+from endplate.images.vertebra import (
+    Estimate,
+    NotMeasurable,
+    Vertebra,
+    outermost,
+    plane_through,
+    shrunk,
+)
 from endplate.images.volume import Points
 
 METHOD = "endplate.pelvis_from_mask/1"
@@ -37,13 +43,10 @@ _HIGH = np.array([40.0, 32.0, 14.0])
 _NEAR = (6.0, 2.5)
 _ROUNDS = 8
 _STEP = (0.75, 1.5)  # mm
-# The front and the back of the endplate are looked for this far below it (mm), in this strip.
-_UNDER = (-4.0, -1.0)
-_MIDLINE = 5.0
-# The rim is left out: this part of the outline counts.
-_FOOTPRINT = 0.9
-# Where its edges are is known to about this part of a voxel.
-_EDGE = 0.15
+# So near to its middle (mm) the face is the endplate's, and this part of the face is fitted.
+_CENTRAL = 8.0
+_FOOTPRINT = 0.8
+_SETTLED = float(np.cos(np.radians(0.1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -57,23 +60,11 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Sacrum:
-    """The endplate of S1: its plane, its frame and outline, and what may be wrong with it."""
-
-    endplate: Endplate
-    frame: Frame
-    width: float
-    depth: float
-    edge_error: float
-    doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Pelvis:
     """What is known of a pelvis; nothing in it is measured where it is not there."""
 
     heads: Mapping[Side, Head]
-    sacrum: Sacrum | None
+    sacrum: Endplate | None
 
     @property
     def axis(self) -> Points | None:
@@ -123,126 +114,64 @@ def head(side: Side, blocks: Mapping[str, Block]) -> Head:
 # -- the endplate of S1 -----------------------------------------------------------------------
 
 
-def sacrum(blocks: Mapping[str, Block], above: Vertebra | None) -> Sacrum:
+def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endplate:
     """The endplate of S1, looked for below the lowest vertebra.
 
     Parameters
     ----------
     above
-        The vertebra on it; without one its place is found from the sacrum alone.
+        The vertebra on it, from which the search starts downwards.
 
     Raises
     ------
     NotMeasurable
-        If there is no sacrum, or no endplate on it.
+        If there is no sacrum, no vertebra above it, or no endplate on it.
     """
     there = [blocks[n] for n in ("S1", "sacrum") if n in blocks]
     if not there:
         raise NotMeasurable("neither S1 nor the sacrum is labelled")
-    block = Block.joined(*there)
-    frame, doubts = _start(block, above)
-    size = block.volume.voxel_volume ** (1 / 3)
-    step = float(np.clip(size, *_STEP))
-    for near in np.maximum(_NEAR[0] * 0.75 ** np.arange(_ROUNDS), _NEAR[1]):
-        seen = block.seen(frame, _LOW, _HIGH, step)
-        face = _face(seen, float(near))
-        turned = Frame.of(
-            frame.to_world(face.middle), frame.axes @ face.normal, frame.axes[:, POSTERIOR]
-        )
-        settled = turned.axes[:, CRANIAL] @ frame.axes[:, CRANIAL] > np.cos(np.radians(0.1))
-        frame = turned
-        if settled and near == _NEAR[1]:
-            break
-    plane = endplate(
-        block,
-        Plane(frame.centre, frame.axes[:, CRANIAL]),
-        _ellipse(frame, face.width * _FOOTPRINT / 2, face.depth * _FOOTPRINT / 2),
-        cranial=True,
-    )
-    return Sacrum(
-        endplate=plane,
-        frame=Frame.of(plane.plane.centre, plane.plane.normal, frame.axes[:, POSTERIOR]),
-        width=face.width,
-        depth=face.depth,
-        edge_error=_EDGE * size,
-        doubts=doubts,
-    )
-
-
-def _start(block: Block, above: Vertebra | None) -> tuple[Frame, tuple[str, ...]]:
-    """A frame on the surface below a vertebra's inferior endplate."""
     if above is None:
         raise NotMeasurable("no vertebra above it was measured, from which to look for it")
+    block = Block.joined(*there)
+    frame = _below(block, above)
+    step = float(np.clip(block.volume.voxel_volume ** (1 / 3), *_STEP))
+    for near in np.maximum(_NEAR[0] * 0.75 ** np.arange(_ROUNDS), _NEAR[1]):
+        plane = _flat(block.seen(frame, _LOW, _HIGH, step), float(near))
+        normal = frame.axes @ [-plane[1], -plane[2], 1.0]
+        turned = Frame.of(frame.to_world([0, 0, plane[0]]), normal, frame.axes[:, POSTERIOR])
+        across, along = edges(block, turned, superior=True)
+        settled = turned.axes[:, CRANIAL] @ frame.axes[:, CRANIAL] > _SETTLED
+        frame = Frame(turned.to_world([sum(across) / 2, sum(along) / 2, 0.0]), turned.axes)
+        if settled and near == _NEAR[1]:
+            break
+    return endplate(block, frame, superior=True)
+
+
+def _below(block: Block, above: Vertebra) -> Frame:
+    """A frame on the bone below a vertebra's inferior endplate."""
     down = np.arange(0.0, _BELOW, 0.5)[:, None] * -above.inferior.normal
     bone = block.at(above.inferior.centre + down) >= 0.5
     if not bone.any():
         raise NotMeasurable(f"there is no sacrum below {above.level}")
     place = above.inferior.centre + down[int(np.argmax(bone))]
-    return Frame.of(place, above.inferior.normal, above.frame.axes[:, POSTERIOR]), ()
+    return Frame.of(place, above.inferior.normal, above.frame.axes[:, POSTERIOR])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Face:
-    """The endplate as seen from a frame: its middle and normal there, its width and depth."""
-
-    middle: Points
-    normal: Points
-    width: float
-    depth: float
-
-
-def _face(seen: Seen, near: float) -> _Face:
-    top, _, there = vertebrae.outermost(seen.values, seen.w, seen.step)
+def _flat(seen: Seen, near: float) -> Floats:
+    """The plane w = a + b u + c v of the flat face around the middle."""
+    top, _, there = outermost(seen.values, seen.w, seen.step)
     flat = there & (np.abs(top) < near)
     u, v = np.meshgrid(seen.u, seen.v, indexing="ij")
     parts, _ = ndimage.label(flat)
-    here = np.bincount(parts[flat & (np.hypot(u, v) < 8)], minlength=2)
+    here = np.bincount(parts[flat & (np.hypot(u, v) < _CENTRAL)], minlength=2)
     here[0] = 0
     if not here.any():
         raise NotMeasurable("there is no flat face where the endplate of S1 should be")
+    # Opened, so that what hangs on by a bridge falls off; filled, for a mask may have holes.
     thick = max(1, round(2 / seen.step))
     outline = ndimage.binary_opening(parts == int(np.argmax(here)), iterations=thick)
-    outline = ndimage.binary_fill_holes(outline)
-    plane, _ = vertebrae.plane_through(seen, top, vertebrae.shrunk(outline, 0.8) & flat)
-    front, back = _ends(seen)
-    row = outline[:, np.abs(seen.v - (front + back) / 2) <= _MIDLINE]
-    ends = [seen.u[np.flatnonzero(c)[[0, -1]]] for c in row.T if c.any()]
-    if not ends or back - front < 10:
-        raise NotMeasurable("the endplate of S1 has no front and back")
-    right, left = np.median(ends, axis=0)
-    across, along = (right + left) / 2, (front + back) / 2
-    normal = np.array([-plane[1], -plane[2], 1.0])
-    return _Face(
-        np.array([across, along, float(plane @ [1, across, along])]),
-        normal / np.linalg.norm(normal),
-        float(left - right),
-        back - front,
-    )
-
-
-def _ends(seen: Seen) -> tuple[float, float]:
-    """Front and back of the bone just under the endplate, walked to from its middle."""
-    under = (seen.w >= _UNDER[0]) & (seen.w <= _UNDER[1])
-    strip = seen.values[np.abs(seen.u) <= _MIDLINE][:, :, under].mean(axis=(0, 2))
-    middle = int(np.argmin(np.abs(seen.v)))
-
-    def end(values: Floats, along: Points) -> float:
-        out = np.flatnonzero(values < 0.5)
-        if not len(out) or out[0] == 0:
-            return float(along[0] if len(out) else along[-1])
-        n = int(out[0])
-        share = (values[n - 1] - 0.5) / max(values[n - 1] - values[n], 1e-6)
-        return float(along[n - 1] + share * (along[n] - along[n - 1]))
-
-    return end(strip[middle::-1], seen.v[middle::-1]), end(strip[middle:], seen.v[middle:])
-
-
-def _ellipse(frame: Frame, width: float, depth: float) -> Callable[[Points], Bools]:
-    def within(points: Points) -> Bools:
-        local = frame.to_local(points)
-        return np.asarray((local[..., 0] / width) ** 2 + (local[..., 1] / depth) ** 2 <= 1)
-
-    return within
+    inner = shrunk(ndimage.binary_fill_holes(outline), _FOOTPRINT)
+    return plane_through(seen, top, inner & flat)[0]
 
 
 # -- angles -----------------------------------------------------------------------------------
@@ -270,11 +199,11 @@ def angles(pelvis: Pelvis) -> dict[str, Estimate]:
     found["rotation"] = _estimate(np.degrees(np.arctan2(-axis[:, 1], axis[:, 0])))
     if pelvis.sacrum is None:
         return found
-    plate, frame = pelvis.sacrum.endplate, pelvis.sacrum.frame
-    normal = np.concatenate([[plate.plane.normal], plate.normals])
-    shift = pelvis.sacrum.edge_error * rng.standard_normal(len(plate.normals))
-    away = np.outer(plate.offsets, plate.plane.normal) + np.outer(shift, frame.axes[:, POSTERIOR])
-    centre = np.concatenate([[plate.plane.centre], plate.plane.centre + away])
+    plate = pelvis.sacrum
+    normal = np.concatenate([[plate.normal], plate.normals])
+    shift = plate.edge_error * rng.standard_normal(len(plate.normals))
+    away = np.outer(plate.offsets, plate.normal) + np.outer(shift, plate.frame.axes[:, POSTERIOR])
+    centre = np.concatenate([[plate.centre], plate.centre + away])
     up = np.broadcast_to([0.0, 0.0, 1.0], axis.shape)
     to_sacrum = centre - (left + right) / 2
     found["incidence"] = _estimate(_turn(to_sacrum, normal, axis))
