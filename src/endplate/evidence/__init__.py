@@ -18,7 +18,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from endplate.facts import InputProblem
+from endplate.facts import Bounded, InputProblem
 
 Compare = Literal["at_most", "below", "at_least", "above"]
 Read = Literal["full text", "abstract", "secondary", "code", "not read"]
@@ -112,6 +112,8 @@ class Row(Struct, frozen=True, kw_only=True):
     def met(self, value: float) -> bool:
         """Whether `value` lies on the side of this cut-off that its row describes."""
         number = self.number
+        if value.__class__ is Bounded and self.compare is not None:
+            return value.compared(self.compare, number)
         if self.decimals is not None:
             value = round(value, self.decimals)
         if self.compare == "at_most":

@@ -156,6 +156,8 @@ def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
             OTHER, spoken.words, on=course.on, until=course.until, doubts=course.doubts,
             details=details,
         )  # fmt: skip
+    if not course.taken:
+        details["denied"] = "at_present"  # it does not say that it was never taken
     for target in targets:
         resource.take(
             target, course.taken, on=course.on, until=course.until, doubts=course.doubts,
