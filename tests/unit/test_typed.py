@@ -63,6 +63,14 @@ def test_a_case_file(tmp_path):
         ('"bone.t_score.total_hip" = { value = -2, side = "port" }', "side"),
         ('"condition.stroke" = "perhaps"', "yes or no"),
         ('"intent.levels" = "L9"', "levels"),
+        ('"intent.levels" = ["L3", "L5"]', "without a gap"),
+        ('"intent.levels" = ["L3-L4", "L5-S1"]', "without a gap"),
+        ('"intent.levels" = ["L3", "hip"]', "without a gap"),
+        ('"intent.levels" = []', "without a gap"),
+        ('"intent.levels" = [{ value = "L3" }, { value = "L4" }]', "takes one value"),
+        ('"intent.procedure" = ["fusion", "decompression"]', "takes one value"),
+        ('"person.sex" = { value = ["female", "male"], on = 2026-01-01 }', "takes one value"),
+        ('"bone.t_score.total_hip" = [-2.3, -2.5]', "takes one value"),
         ('"intent.procedure" = "fuse it"', "fusion"),
         ('"intent.date" = "soon"', "date"),
         ('"ct.hounsfield.three_location" = { value = 90, unit = "HU", level = "Q1" }', "Q1"),
@@ -83,6 +91,37 @@ def test_several_values_of_one_concept(tmp_path):
     intake = Intake(TODAY)
     read_case_file(path, intake)
     assert [(f.level, f.value) for f in intake.facts] == [("L1", 90.0), ("L2", 95.0)]
+
+
+@pytest.mark.parametrize(
+    "written, span",
+    [
+        ('["L3", "L4", "L5"]', "L3-L5"),
+        ('["L5", "L4"]', "L4-L5"),
+        ('["L4"]', "L4"),
+        ('["T12", "L1"]', "T12-L1"),
+        ('["T12", "T13", "L1"]', "T12-L1"),
+        ('["L4-L5", "L5-S1"]', "L4-S1"),
+        ('["L3", "L4-S1"]', "L3-S1"),
+        ('{ value = ["L5", "S1"], on = 2026-05-01 }', "L5-S1"),
+    ],
+)
+def test_neighbouring_levels_are_one_span(tmp_path, written, span):
+    facts, problems, _ = taken(tmp_path, f"[intent]\nlevels = {written}\n")
+    assert problems == [] and facts["intent.levels"].value == span
+
+
+def test_what_a_date_a_level_or_a_side_tells_apart_is_taken_one_by_one(tmp_path):
+    path = tmp_path / "case.toml"
+    path.write_text(
+        '[bone]\nvertebra_excluded = ["L1", "L3"]\n'
+        't_score.total_hip = [{ value = -2.3, side = "left" }, { value = -2.1, side = "right" }]\n'
+        "t_score.femoral_neck = [{ value = -2.0, on = 2024-01-01 }, -2.2]\n"
+        '[condition]\nother = ["gout", "asthma"]\n'
+    )
+    intake = Intake(TODAY)
+    read_case_file(path, intake)
+    assert len(intake.facts) == 8 and intake.understood().problems == ()
 
 
 def test_a_file_that_is_no_toml_ends_the_run(tmp_path):

@@ -11,18 +11,25 @@ from __future__ import annotations
 import csv
 import io
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from endplate import vocabulary
+from endplate import levels, vocabulary
 from endplate.exchange.intake import Intake, lookup
 from endplate.facts import InputProblem, Side
+from endplate.levels import Column, Span
+from endplate.vocabulary import Concept
 
 CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
 _SETTINGS = frozenset({"posture", "on", "labels", "title"})
+_DATES = ("on", "date", "until")
+# A list of levels is one operation's span; a list of these is as many facts.
+_A_SPAN = "intent.levels"
+_A_LIST = frozenset({"bone.vertebra_excluded"})
 
 
 def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
@@ -49,10 +56,8 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
     if "posture" in data:
         _take(intake, "imaging.posture", {"value": data["posture"]}, on, path.name)
     for name, value in _leaves({k: v for k, v in data.items() if k not in _SETTINGS}):
-        for cells in value if isinstance(value, list) else [value]:
-            _take(
-                intake, name, cells if isinstance(cells, dict) else {"value": cells}, on, path.name
-            )
+        for cells in _each(intake, name, value, path.name):
+            _take(intake, name, cells, on, path.name)
     return {k: str(data[k]) for k in ("labels", "title") if k in data}
 
 
@@ -64,6 +69,65 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, "" if key == "facts" and not prefix else f"{name}.")
         else:
             yield name, value
+
+
+def _each(intake: Intake, name: str, value: Any, file: str) -> list[Mapping[str, Any]]:
+    """The values of one concept, one by one; several of which only one can be so are refused."""
+    concept = lookup(name)
+    listed = value if isinstance(value, list) else [value]
+    tables = [one for one in listed if isinstance(one, dict)]
+    if concept is not None and concept.id == _A_SPAN and not tables:
+        return [{"value": value}]
+    every: list[Mapping[str, Any]] = [
+        one if isinstance(one, dict) else {"value": one} for one in listed
+    ]
+    if concept is None or concept.kind == "text" or concept.id in _A_LIST:
+        return every
+    times = Counter(_place(one) for one in every)
+    used = [one for one in every if not _place(one) or times[_place(one)] == 1]
+    if len(used) < len(every):
+        _several(intake, concept, f"{file}: {name}")
+    return used
+
+
+def _place(cells: Mapping[str, Any]) -> str:
+    """What tells a value apart from others without a date; empty for a value with one."""
+    if any(cells.get(key) for key in _DATES):
+        return ""
+    return f"{cells.get('level')} {cells.get('side')}"
+
+
+def _several(intake: Intake, concept: Concept, where: str) -> None:
+    intake.problem(
+        "typed.several_values",
+        f"{concept.name}: takes one value and has several that nothing tells apart; none of them "
+        f"was used.",
+        where,
+        ("Give one, or give each its own date, level or side.",),
+    )
+
+
+def _run(written: list[Any]) -> str:
+    """The one span that a list of neighbouring levels makes up, in whatever order it is.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no level, or if there is a gap. L3-L4 and L5-S1 have one: the segment
+        between them.
+    """
+    spans = sorted((levels.span(str(one)) for one in written), key=lambda s: levels.order(str(s)))
+    if not spans:
+        raise ValueError("No level is given.")
+    column = Column.of({end for span in spans for end in (span.first, span.last)})
+    whole = spans[0]
+    for span in spans[1:]:
+        is_next = column.below(whole.last) == span.first
+        has_single = any(s.first == s.last for s in (whole, span))
+        if span.first > whole.last and not (is_next and has_single):
+            raise ValueError("There is a gap.")
+        whole = Span(whole.first, max(whole.last, span.last))
+    return str(whole)
 
 
 def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, file: str) -> None:
@@ -103,9 +167,14 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, 
             "typed.date", f"{name}: the date is not like 2026-01-31; the value was not used.", where
         )
         return
+    value = cells.get("value")
+    if isinstance(value, list):
+        value = _one_value(intake, concept, value, where)
+        if value is None:
+            return
     intake.take(
         concept,
-        _plain(cells.get("value")),
+        _plain(value),
         unit=str(cells.get("unit") or ""),
         on=given or on,
         until=_day(cells.get("until")),
@@ -113,6 +182,19 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, 
         side=_side(side),
         source=file,
     )
+
+
+def _one_value(intake: Intake, concept: Concept, value: list[Any], where: str) -> str | None:
+    """A list in the place of a value: levels as the span that they make up, and nothing else."""
+    if concept.id != _A_SPAN:
+        _several(intake, concept, where)
+        return None
+    try:
+        return _run(value)
+    except ValueError:
+        says = f"{concept.name}: a list must be of neighbouring levels, without a gap; not used."
+        intake.problem("typed.levels", says, where, ("Write one span such as L3-L5.",))
+        return None
 
 
 def _side(side: Any) -> Side | None:
