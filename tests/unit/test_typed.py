@@ -124,6 +124,51 @@ def test_what_a_date_a_level_or_a_side_tells_apart_is_taken_one_by_one(tmp_path)
     assert len(intake.facts) == 8 and intake.understood().problems == ()
 
 
+@pytest.mark.parametrize("key", ["on", "date", "until"])
+@pytest.mark.parametrize("wrong", ['"01.03.2025"', '"soon"', "7", "false"])
+def test_a_wrong_date_of_a_value_is_named(tmp_path, key, wrong):
+    other = "" if key == "on" else "on = 2024-01-01, "
+    line = f"denosumab = {{ value = true, {other}{key} = {wrong} }}"
+    facts, problems, _ = taken(tmp_path, f"[medicine]\n{line}\n")
+    assert facts == {} and len(problems) == 1
+    assert "medicine.denosumab" in problems[0]
+    assert repr(key) in problems[0] and "YYYY-MM-DD" in problems[0]
+
+
+def test_a_wrong_until_in_a_table_is_named(tmp_path):
+    text = "concept,value,date,until\nmedicine.denosumab,yes,2024-01-01,01.03.2025\n"
+    facts, problems, _ = taken(tmp_path, text, "facts.csv")
+    assert facts == {} and len(problems) == 1 and "'until'" in problems[0]
+
+
+def test_the_date_of_a_file_and_of_a_section(tmp_path):
+    text = "on = 2026-05-01\n[lab]\non = 2026-04-01\n"
+    text += 'calcium = { value = 9.5, unit = "mg/dL" }\n'
+    text += 'vitamin_d = { value = 20, unit = "ng/mL", on = 2026-03-01 }\n'
+    facts, problems, _ = taken(tmp_path, text + '[person]\nsex = "female"\n')
+    days = {what: fact.on and fact.on.month for what, fact in facts.items()}
+    assert problems == [] and days == {"lab.calcium": 4, "lab.vitamin_d": 3, "person.sex": 5}
+
+
+@pytest.mark.parametrize(
+    "text, named, used",
+    [
+        ('on = "01.05.2026"\n[person]\nsex = "female"\n', "'on'", set()),
+        ('on = "01.05.2026"\nposture = "supine"\n', "'on'", set()),
+        ('[lab]\non = "1.5.26"\ncalcium = { value = 9, unit = "mg/dL" }\n', "'lab.on'", set()),
+        (
+            'on = "x"\n[lab]\ncalcium = { value = 9, unit = "mg/dL", on = 2026-03-01 }\n',
+            "'on'",
+            {"lab.calcium"},
+        ),
+    ],
+)
+def test_a_wrong_date_of_a_file_or_section_leaves_its_values_unused(tmp_path, text, named, used):
+    facts, problems, _ = taken(tmp_path, text)
+    assert set(facts) == used and len(problems) == 1
+    assert named in problems[0] and "YYYY-MM-DD" in problems[0]
+
+
 def test_a_file_that_is_no_toml_ends_the_run(tmp_path):
     with pytest.raises(InputProblem, match=r"case.toml: cannot be read"):
         taken(tmp_path, "posture = \n")

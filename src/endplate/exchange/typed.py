@@ -3,7 +3,8 @@
 In ``case.toml`` a table's name and its keys make the concept's id: ``[intent]`` with
 ``procedure = "fusion"`` is ``intent.procedure``. A value that needs a unit, a date, a level or a
 side is written as ``{ value = 18, unit = "ng/mL", on = 2026-02-01 }``; several values of one
-concept as a list of such.
+concept as a list of such. ``on`` at the top of the file or of a section dates every value below it
+that has no date of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from endplate import levels, vocabulary
 from endplate.exchange.intake import Intake, lookup
@@ -27,9 +28,13 @@ CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
 _SETTINGS = frozenset({"posture", "on", "labels", "title"})
 _DATES = ("on", "date", "until")
+_WRITE_A_DATE = "Write the date as YYYY-MM-DD, such as 2026-01-31."
 # A list of levels is one operation's span; a list of these is as many facts.
 _A_SPAN = "intent.levels"
 _A_LIST = frozenset({"bone.vertebra_excluded"})
+
+# A day, none, or something that is written where a day belongs and is none.
+Day = date | Literal["wrong"] | None
 
 
 def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
@@ -52,23 +57,50 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
             f"{path.name}: cannot be read. It must be TOML, as in key = value; {problem}. "
             f"Correct that line."
         ) from None
-    on = _day(data.get("on"))
+    on = _default_day(data, "on", None, path.name, intake)
     if "posture" in data:
         _take(intake, "imaging.posture", {"value": data["posture"]}, on, path.name)
-    for name, value in _leaves({k: v for k, v in data.items() if k not in _SETTINGS}):
+    facts = {key: value for key, value in data.items() if key not in _SETTINGS}
+    for name, value, day in _leaves(facts, "", on, path.name, intake):
         for cells in _each(intake, name, value, path.name):
-            _take(intake, name, cells, on, path.name)
+            _take(intake, name, cells, day, path.name)
     return {k: str(data[k]) for k in ("labels", "title") if k in data}
 
 
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each concept id of a nested table with its value; ``[facts]`` adds nothing to the id."""
+def _default_day(table: Mapping[str, Any], name: str, outer: Day, file: str, intake: Intake) -> Day:
+    """The day of a table's values that have none of their own."""
+    if "on" not in table:
+        return outer
+    day = _day(table["on"])
+    if day == "wrong":
+        intake.problem(
+            "typed.date",
+            f"{name!r} is no date like YYYY-MM-DD; the values that have no date of their own were "
+            f"not used.",
+            f"{file}: {name}",
+            (_WRITE_A_DATE,),
+        )
+    return day
+
+
+def _leaves(
+    table: Mapping[str, Any], prefix: str, on: Day, file: str, intake: Intake
+) -> Iterator[tuple[str, Any, Day]]:
+    """Each concept id of a nested table with its value and the day that holds there.
+
+    ``[facts]`` adds nothing to the id.
+    """
     for key, value in table.items():
         name = key if not prefix and key != "facts" else f"{prefix}{key}"
-        if isinstance(value, dict) and "value" not in value:
-            yield from _leaves(value, "" if key == "facts" and not prefix else f"{name}.")
-        else:
-            yield name, value
+        if not isinstance(value, dict) or "value" in value:
+            yield name, value, on
+            continue
+        inner, day = value, on
+        if "on" in value and lookup(name) is None:  # else a value's own table, without its value
+            day = _default_day(value, f"{name}.on", on, file, intake)
+            inner = {k: v for k, v in value.items() if k != "on"}
+        below = "" if key == "facts" and not prefix else f"{name}."
+        yield from _leaves(inner, below, day, file, intake)
 
 
 def _each(intake: Intake, name: str, value: Any, file: str) -> list[Mapping[str, Any]]:
@@ -130,7 +162,7 @@ def _run(written: list[Any]) -> str:
     return str(whole)
 
 
-def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, file: str) -> None:
+def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: Day, file: str) -> None:
     concept = lookup(name)
     where = f"{file}: {name}"
     if concept is None:
@@ -160,13 +192,12 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, 
     if side not in (None, "left", "right"):
         intake.problem("typed.side", f"{name}: side must be left or right; not used.", where)
         return
-    day = cells.get("on", cells.get("date"))
-    given = _day(day)
-    if day not in (None, "") and given is None:
-        intake.problem(
-            "typed.date", f"{name}: the date is not like 2026-01-31; the value was not used.", where
-        )
+    days = _days(intake, name, cells, where)
+    if days is None:
         return
+    day = days["on"] or days["date"] or on
+    if isinstance(day, str):
+        return  # said where it is written
     value = cells.get("value")
     if isinstance(value, list):
         value = _one_value(intake, concept, value, where)
@@ -176,12 +207,27 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: date | None, 
         concept,
         _plain(value),
         unit=str(cells.get("unit") or ""),
-        on=given or on,
-        until=_day(cells.get("until")),
+        on=day,
+        until=days["until"],
         level=str(cells["level"]) if cells.get("level") else None,
         side=_side(side),
         source=file,
     )
+
+
+def _days(
+    intake: Intake, name: str, cells: Mapping[str, Any], where: str
+) -> dict[str, date | None] | None:
+    """The dates of a value; None, and a problem noted, where one of them is no date."""
+    days: dict[str, date | None] = {}
+    for key in _DATES:
+        day = _day(cells.get(key))
+        if isinstance(day, str):
+            says = f"{name}: {key!r} is no date like YYYY-MM-DD; the value was not used."
+            intake.problem("typed.date", says, where, (_WRITE_A_DATE,))
+            return None
+        days[key] = day
+    return days
 
 
 def _one_value(intake: Intake, concept: Concept, value: list[Any], where: str) -> str | None:
@@ -205,15 +251,15 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
-def _day(value: Any) -> date | None:
+def _day(value: Any) -> Day:
     if isinstance(value, datetime):
         return value.date()
-    if isinstance(value, date):
-        return value
+    if value is None or value == "" or isinstance(value, date):
+        return value or None
     try:
-        return date.fromisoformat(str(value).strip()) if value else None
+        return date.fromisoformat(str(value).strip())
     except ValueError:
-        return None
+        return "wrong"
 
 
 def is_table_of_facts(path: Path) -> bool:
