@@ -49,3 +49,42 @@ def test_a_statement_has_no_number_to_be_replaced(tmp_path):
     path.write_text(f'[row."{name}"]\nvalue = 1\nreason = "x"\n', encoding="utf-8")
     with pytest.raises(InputProblem, match="holds no number"):
         evidence.with_clinic_file(evidence.shipped(), path)
+
+
+OWN = """
+clinic = "Example Clinic [/b]"
+[choice]
+"bone.dxa_sites" = { use = "hip_and_radius", reason = "Our spines are degenerated." }
+[row]
+"bone.t_score.osteoporosis" = { value = -2.25, reason = "Our own series." }
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", "bone.osteoporosis_by_dxa", "total_hip=-2.3", "sex=male", "age=70"],
+        ["rules"],
+        ["rules", "bone.osteoporosis_by_dxa"],
+    ],
+    ids=" ".join,
+)
+def test_the_text_shows_what_the_clinic_put_in_place(tmp_path, capsys, arguments):
+    path = tmp_path / "clinic.toml"
+    path.write_text(OWN, encoding="utf-8")
+    assert main([*arguments, "--evidence", str(path)]) == 0
+    said = capsys.readouterr().out
+    for part in ("Example Clinic", "bone.dxa_sites", "hip_and_radius", "Our own series.", "≤ -2.5"):
+        assert part in said, part
+    assert main([*arguments, "--evidence", str(path), "--json"]) == 0
+    assert "Our spines are degenerated." in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert "clinic's own" not in capsys.readouterr().out
+
+
+def test_a_score_says_which_of_it_is_the_clinics(tmp_path, capsys):
+    path = tmp_path / "clinic.toml"
+    path.write_text(OWN, encoding="utf-8")
+    given = ["total_hip=-2.3", "sex=male", "age=70"]
+    assert main(["score", "bone.osteoporosis_by_dxa", *given, "--evidence", str(path)]) == 0
+    assert "the clinic's own: bone.t_score.osteoporosis\n" in capsys.readouterr().out
