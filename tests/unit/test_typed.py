@@ -196,3 +196,45 @@ def test_a_table(tmp_path, separator):
 def test_another_table_is_not_taken_for_facts(tmp_path):
     (tmp_path / "steps.csv").write_text("time,x,y\n1,2,3\n")
     assert not is_table_of_facts(tmp_path / "steps.csv")
+
+
+TABLE = "concept,value,unit,date\nlab.calcium,9.5,mg/dL,2026-05-20\ncondition.other,Grüße,,\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_table_in_utf_8_or_marked_utf_16_is_read(tmp_path, encoding, newline):
+    path = tmp_path / "facts.csv"
+    mark = "\ufeff" if encoding[-3:] in ("-le", "-be") else ""
+    path.write_bytes((mark + TABLE.replace("\n", newline)).encode(encoding))
+    intake = Intake(TODAY)
+    assert is_table_of_facts(path)
+    read_table(path, intake)
+    assert [f.value for f in intake.facts] == [9.5, "Grüße"]
+    assert intake.understood().problems == ()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("times", [1, 500])
+def test_a_table_in_another_encoding_is_said_and_not_used(tmp_path, encoding, times):
+    path = tmp_path / "facts.csv"
+    head, *rows = TABLE.splitlines(keepends=True)
+    path.write_bytes((head + "".join(rows) * times).encode(encoding))
+    intake = Intake(TODAY)
+    assert is_table_of_facts(path)
+    read_table(path, intake)
+    (problem,) = intake.understood().problems
+    assert intake.facts == [] and "UTF-8" in problem.says and "Save it again" in problem.try_[0]
+
+
+@pytest.mark.parametrize(
+    "field", ["x" * 200_000, '"' + "x,1\n" * 100_000], ids=["long", "quotation mark not closed"]
+)
+def test_a_field_without_end_is_one_problem(tmp_path, field):
+    path = tmp_path / "facts.csv"
+    path.write_text(TABLE + f"condition.other,{field},,\n", encoding="utf-8")
+    intake = Intake(TODAY)
+    read_table(path, intake)
+    (problem,) = intake.understood().problems
+    assert len(intake.facts) == 2, "what stands before it is used"
+    assert problem.where == "facts.csv:4" and "longer than" in problem.says

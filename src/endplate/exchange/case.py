@@ -188,7 +188,8 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _nothing(folder: Path, problems: Sequence[Problem]) -> InputProblem:
-    why = f" {problems[0].says}" if problems else ""
+    first = problems[0] if problems else None
+    why = f" {' '.join((first.says, *first.try_))}" if first else ""
     return InputProblem(
         f"{folder.name}: nothing in it can be used. Records, images, masks or a case.toml are "
         f"needed; none could be understood.{why} Run 'endplate read' on a case that works to "

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import tomllib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
@@ -28,6 +29,7 @@ CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
 _SETTINGS = frozenset({"posture", "on", "labels", "title"})
 _DATES = ("on", "date", "until")
+_LONGEST_HEAD = 1 << 16
 _WRITE_A_DATE = "Write the date as YYYY-MM-DD, such as 2026-01-31."
 # A list of levels is one operation's span; a list of these is as many facts.
 _A_SPAN = "intent.levels"
@@ -263,30 +265,61 @@ def _day(value: Any) -> Day:
 
 
 def is_table_of_facts(path: Path) -> bool:
-    """Whether a CSV or TSV file has the columns of typed facts."""
+    """Whether a CSV or TSV file has the columns of typed facts, in whatever encoding it is."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            head = file.readline().lower()
-    except (OSError, UnicodeDecodeError):
+        with path.open("rb") as file:
+            start = file.read(_LONGEST_HEAD)
+    except OSError:
         return False
+    text = start.decode(_encoding(start), errors="replace").replace("\0", "")
+    head = next(iter(text.splitlines()), "").lower()
     columns = {c.strip().strip('"') for c in head.replace(";", ",").replace("\t", ",").split(",")}
     return {"concept", "value"} <= columns
+
+
+def _encoding(start: bytes) -> str:
+    return "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def read_table(path: Path, intake: Intake) -> None:
     """Take in a CSV or TSV of facts: columns concept, value, unit, date, level, side.
 
     The separator is a comma, semicolon or tab. A number is written with a point; a decimal
-    comma is refused, as it cannot be told from a separator.
+    comma is refused, as it cannot be told from a separator. The text is UTF-8, or UTF-16 with
+    a byte order mark.
     """
-    text = path.read_text(encoding="utf-8-sig")
-    first = text.split("\n", 1)[0]
+    content = path.read_bytes()
+    try:
+        text = content.decode(_encoding(content))
+    except UnicodeDecodeError:
+        text = ""
+    first = next(iter(text.splitlines()), "")
+    if "concept" not in first.lower():  # it was there when any encoding would do
+        intake.problem(
+            "typed.encoding",
+            f"{path.name}: is no text in UTF-8; none of its values was used.",
+            path.name,
+            ("Save it again as CSV UTF-8; in Excel: Save As, CSV UTF-8 (Comma delimited).",),
+        )
+        return
     separator = max("\t;,", key=first.count)
-    rows = csv.DictReader(io.StringIO(text), delimiter=separator)
-    for number, row in enumerate(rows, 2):
-        cells = {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k}
-        name = cells.pop("concept", "")
-        if not name and not any(cells.values()):
-            continue
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        for number, row in enumerate(rows, 2):
+            _take_row(intake, row, f"{path.name}:{number}")
+    except csv.Error:
+        intake.problem(
+            "typed.field_too_long",
+            "From this line on the table was not used: a field is longer than "
+            f"{csv.field_size_limit()} characters.",
+            f"{path.name}:{rows.line_num + 1}",
+            ("Look for a quotation mark that is not closed, or shorten the text.",),
+        )
+
+
+def _take_row(intake: Intake, row: Mapping[str | None, Any], where: str) -> None:
+    cells = {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k}
+    name = cells.pop("concept", "")
+    if name or any(cells.values()):
         known = {k: v for k, v in cells.items() if k in _DETAILS and v}
-        _take(intake, name, known, None, f"{path.name}:{number}")
+        _take(intake, name, known, None, where)
