@@ -15,7 +15,8 @@ from endplate.exchange import nifti, nrrd, typed
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import is_dicom
 from endplate.exchange.dicom.series import Identity, Series
-from endplate.exchange.fhir.read import FhirReading, read_fhir
+from endplate.exchange.fhir.read import FhirReading, read_fhir, source
+from endplate.exchange.fhir.write.elements import USE_SYSTEM
 from endplate.exchange.intake import Intake
 from endplate.facts import InputProblem, Problem
 from endplate.images import labels as label_systems
@@ -25,8 +26,7 @@ from endplate.record import PatientRecord
 _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
-# What Endplate itself writes into a plan's folder; a plan is no source of facts.
-_OWN_OUTPUT = frozenset({"plan.json", "fhir.json", "measurements.json"})
+_OWN = "an output of Endplate itself, and no source of facts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class _Sorted:
     fhir: list[Path] = field(default_factory=list)
     dicom: list[Path] = field(default_factory=list)
     volumes: list[Path] = field(default_factory=list)
+    own: list[Path] = field(default_factory=list)
     other: list[Path] = field(default_factory=list)
 
 
@@ -124,13 +125,16 @@ def read_case(folder: Path, today: date) -> Case:
     images += [_volume(p, intake, files, folder) for p, is_mask in images_and_masks if not is_mask]
     for paths in _by_segmentation([p for p, is_mask in images_and_masks if is_mask]):
         masks.append(_mask(paths, settings.get("labels", "auto"), intake, files, folder))
+    for path in found.own:
+        intake.ignore("case.own_output", f"is {_OWN}.", _name(path, folder))
+        files.append(FileRead(_name(path, folder), "not read", _OWN))
     for path in found.other:
         intake.ignore("case.not_read", "is of no kind that Endplate reads.", _name(path, folder))
         files.append(FileRead(_name(path, folder), "not read", "of no kind that Endplate reads"))
     _one_birth_date(intake)
     understood = intake.understood()
     if not understood.facts and not images:
-        raise _nothing(folder, understood.problems)
+        raise _nothing(folder, understood.problems, found.own)
     return Case(
         record=PatientRecord.of(understood.facts),
         problems=understood.problems,
@@ -175,7 +179,7 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
         elif path.suffix.lower() in _TABLES and typed.is_table_of_facts(path):
             found.tables.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
-            (found.other if name in _OWN_OUTPUT else found.fhir).append(path)
+            (found.own if _is_own_output(path) else found.fhir).append(path)
         elif name.endswith(".dcm") or is_dicom(path):
             found.dicom.append(path)
         else:
@@ -187,9 +191,32 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _nothing(folder: Path, problems: Sequence[Problem]) -> InputProblem:
+def _is_own_output(path: Path) -> bool:
+    """Whether a JSON file was written by Endplate, which its content tells and never its name."""
+    if source.is_line_format(path):
+        return False
+    try:
+        text = source.document(path)
+        value = source.parsed(text) if b"endplate" in text else None
+    except (source.Unreadable, source.NotJson):
+        return False  # the reader of records says why
+    if not isinstance(value, dict):
+        return False
+    if "resourceType" not in value:
+        return isinstance(value.get("endplate"), str) and "problems" in value
+    meta = value.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    return value["resourceType"] == "Bundle" and any(
+        isinstance(tag, dict) and tag.get("system") == USE_SYSTEM
+        for tag in (tags if isinstance(tags, list) else ())
+    )
+
+
+def _nothing(folder: Path, problems: Sequence[Problem], own: Sequence[Path]) -> InputProblem:
     first = problems[0] if problems else None
     why = f" {' '.join((first.says, *first.try_))}" if first else ""
+    if own and not first:
+        why = f" {own[0].name} is {_OWN}."
     return InputProblem(
         f"{folder.name}: nothing in it can be used. Records, images, masks or a case.toml are "
         f"needed; none could be understood.{why} Run 'endplate read' on a case that works to "
