@@ -82,7 +82,7 @@ class Bounded(float):
         """Whether a number just beyond the bound lies on that side of a cut-off."""
         value = float(self)
         if value != with_ or self.sign in ("<=", ">="):
-            return _COMPARED[compare](value, with_)
+            return bool(_COMPARED[compare](value, with_))
         return (self.sign == "<") == (compare in ("below", "at_most"))
 
 
@@ -186,7 +186,9 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def plain(value: Any) -> Any:
-    """A number or truth value of numpy as Python's own; everything else as it is."""
+    """A number or truth value of numpy, or a bound, as Python's own; everything else as it is."""
+    if value.__class__ is Bounded:
+        return float(value)
     return value if value.__class__ in _PLAIN or not hasattr(value, "item") else value.item()
 
 
