@@ -144,7 +144,16 @@ class Patient:
         What each rule that was asked so far says of this person, and under which evidence.
     """
 
-    __slots__ = ("__dict__", "_by_concept", "_counting", "_possible", "answered", "on", "record")
+    __slots__ = (
+        "__dict__",
+        "_bounded",
+        "_by_concept",
+        "_counting",
+        "_possible",
+        "answered",
+        "on",
+        "record",
+    )
 
     def __init__(self, record: PatientRecord, on: date) -> None:
         self.record = record
@@ -152,13 +161,17 @@ class Patient:
         self.answered: dict[object, tuple[Evidence, tuple[AnyFinding, ...]]] = {}
         by_concept: dict[str, list[Fact]] = {}
         possible: dict[str, list[Fact]] = {}
+        bounded: list[Fact] = []
         for fact in record.facts:
             if fact.on is not None and fact.on > on:
                 continue
-            if fact.details and fact.details.get("certainty") == "possible":
-                for named in (fact.what, *vocabulary.ancestors(fact.what)):
-                    possible.setdefault(named, []).append(fact)
-                continue
+            if fact.details:
+                if "comparator" in fact.details:
+                    bounded.append(fact)
+                if fact.details.get("certainty") == "possible":
+                    for named in (fact.what, *vocabulary.ancestors(fact.what)):
+                        possible.setdefault(named, []).append(fact)
+                    continue
             by_concept.setdefault(fact.what, []).append(fact)
             if fact.value is True:
                 for parent in vocabulary.ancestors(fact.what):
@@ -168,6 +181,7 @@ class Patient:
                 facts.sort(key=lambda f: f.on or date.min, reverse=True)
         self._by_concept = by_concept
         self._possible = possible
+        self._bounded = bounded
         self._counting: dict[str, tuple[Fact, ...]] = {}
 
     # -- values ---------------------------------------------------------------------------
@@ -302,13 +316,11 @@ class Patient:
         The farthest is the end of what is plausible for the concept.
         """
         found = []
-        for fact in self.record.facts:
-            if fact.details and "comparator" in fact.details:
-                end = _farthest(fact)
-                rest = {k: x for k, x in fact.details.items() if k != "comparator"}
-                changed = replaced(fact, value=end, interval=None, details=rest)
-                facts = [changed if f is fact else f for f in self.record.facts]
-                found.append((fact, Patient(PatientRecord.of(facts), self.on)))
+        for fact in self._bounded:
+            rest = {k: x for k, x in fact.details.items() if k != "comparator"}
+            changed = replaced(fact, value=_farthest(fact), interval=None, details=rest)
+            facts = [changed if f is fact else f for f in self.record.facts]
+            found.append((fact, Patient(PatientRecord.of(facts), self.on)))
         return tuple(found)
 
     # -- the person -----------------------------------------------------------------------
