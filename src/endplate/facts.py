@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
+from operator import ge, gt, le, lt
 from types import MappingProxyType, NoneType
 from typing import Annotated, Any, Literal
 
@@ -57,6 +58,35 @@ class Problem(Struct, frozen=True, kw_only=True, order=True):
     where: str = ""
     try_: tuple[str, ...] = field(default=(), name="try")
     count: int = 1
+
+
+class Bounded(float):
+    """A number of which only a bound is known, such as a laboratory's "below 20".
+
+    Comparing it with a cut-off gives what holds just beyond the bound; what holds farther out is
+    asked separately (`Patient.extremes`). It prints with its sign.
+    """
+
+    sign: str
+
+    def __new__(cls, value: float, sign: str) -> Bounded:
+        """The bound, and on which side of it the number lies: ``<``, ``<=``, ``>`` or ``>=``."""
+        made = super().__new__(cls, value)
+        made.sign = sign
+        return made
+
+    def __format__(self, how: str) -> str:
+        return f"{self.sign}{float(self):{how}}"
+
+    def compared(self, compare: str, with_: float) -> bool:
+        """Whether a number just beyond the bound lies on that side of a cut-off."""
+        value = float(self)
+        if value != with_ or self.sign in ("<=", ">="):
+            return bool(_COMPARED[compare](value, with_))
+        return (self.sign == "<") == (compare in ("below", "at_most"))
+
+
+_COMPARED = {"below": lt, "at_most": le, "above": gt, "at_least": ge}
 
 
 class Fact(Struct, frozen=True, kw_only=True, gc=False):
@@ -141,6 +171,8 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
     def number(self) -> float:
         """The value as a number; `TypeError` where the fact holds a word or a yes/no."""
         value = self.value
+        if self.details and "comparator" in self.details:
+            return Bounded(float(value), str(self.details["comparator"]))
         if value.__class__ is float:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -154,7 +186,9 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def plain(value: Any) -> Any:
-    """A number or truth value of numpy as Python's own; everything else as it is."""
+    """A number or truth value of numpy, or a bound, as Python's own; everything else as it is."""
+    if value.__class__ is Bounded:
+        return float(value)
     return value if value.__class__ in _PLAIN or not hasattr(value, "item") else value.item()
 
 

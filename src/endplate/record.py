@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from endplate import levels, vocabulary
 from endplate.evidence import Evidence
-from endplate.facts import Fact, InputProblem, in_order
+from endplate.facts import Fact, InputProblem, in_order, replaced
 from endplate.findings import AnyFinding
 from endplate.levels import Column, Level, Span
 
@@ -78,6 +78,21 @@ class Intent(Struct, frozen=True, kw_only=True):
 _WITHOUT_IMPLANTS = ("decompression", "discectomy", "injection", "none")
 
 
+def _latest_day(fact: Fact) -> date:
+    """The last day on which a fact may have begun: of some only the year or month is known."""
+    said = fact.details.get("on_latest") if fact.details else None
+    return date.fromisoformat(str(said)) if said else fact.on or date.max
+
+
+def _farthest(fact: Fact) -> float:
+    """The end of what is plausible on the open side of a bound."""
+    down = str(fact.details["comparator"]).startswith("<")
+    plausible = vocabulary.concept(fact.what).plausible
+    if plausible:
+        return plausible[0] if down else plausible[1]
+    return 0.0 if down else 10 * abs(float(fact.number))
+
+
 class PatientRecord(Struct, frozen=True, kw_only=True, dict=True):
     """Everything that is known about one person, as facts in one fixed order."""
 
@@ -129,16 +144,34 @@ class Patient:
         What each rule that was asked so far says of this person, and under which evidence.
     """
 
-    __slots__ = ("__dict__", "_by_concept", "_counting", "answered", "on", "record")
+    __slots__ = (
+        "__dict__",
+        "_bounded",
+        "_by_concept",
+        "_counting",
+        "_possible",
+        "answered",
+        "on",
+        "record",
+    )
 
     def __init__(self, record: PatientRecord, on: date) -> None:
         self.record = record
         self.on = on
         self.answered: dict[object, tuple[Evidence, tuple[AnyFinding, ...]]] = {}
         by_concept: dict[str, list[Fact]] = {}
+        possible: dict[str, list[Fact]] = {}
+        bounded: list[Fact] = []
         for fact in record.facts:
             if fact.on is not None and fact.on > on:
                 continue
+            if fact.details:
+                if "comparator" in fact.details:
+                    bounded.append(fact)
+                if fact.details.get("certainty") == "possible":
+                    for named in (fact.what, *vocabulary.ancestors(fact.what)):
+                        possible.setdefault(named, []).append(fact)
+                    continue
             by_concept.setdefault(fact.what, []).append(fact)
             if fact.value is True:
                 for parent in vocabulary.ancestors(fact.what):
@@ -147,6 +180,8 @@ class Patient:
             if len(facts) > 1:
                 facts.sort(key=lambda f: f.on or date.min, reverse=True)
         self._by_concept = by_concept
+        self._possible = possible
+        self._bounded = bounded
         self._counting: dict[str, tuple[Fact, ...]] = {}
 
     # -- values ---------------------------------------------------------------------------
@@ -212,7 +247,7 @@ class Patient:
         yes = tuple(f for f in found if f.value is True)
         if yes:
             return Known("yes", yes)
-        return self._denied(what)
+        return self._unless_possible(what, self._denied(what))
 
     def has(self, what: str) -> Known:
         """Whether a condition is known to be there, or a medicine to be taken, on the day.
@@ -227,13 +262,15 @@ class Patient:
             newer = [f for f in now if not (newest_denial and f.on and f.on < newest_denial)]
             return Known("yes", tuple(newer)) if newer else denied
         if any(f.value is True for f in found):
-            return Known("no", tuple(f for f in found if f.value is True))
-        return denied
+            ended = Known("no", tuple(f for f in found if f.value is True))
+            return self._unless_possible(what, ended)
+        return self._unless_possible(what, denied)
 
     def within(self, what: str, days: int) -> Known:
         """Whether something is known to have been there within the last `days` days.
 
-        A fact without a date cannot say when; it leaves the answer unknown, not no.
+        A fact without a date cannot say when, and one of which only the year is known may be of
+        the end of that year; they leave the answer unknown, not no.
         """
         found = [f for f in self._by_concept.get(what, []) if f.value is True]
         oldest = self.on - timedelta(days=days)
@@ -244,18 +281,47 @@ class Patient:
         )
         if recent:
             return Known("yes", recent)
-        if any(f.on is None for f in found):
-            return Known("unknown", tuple(f for f in found if f.on is None))
-        return Known("no", tuple(found)) if found else self._denied(what)
+        perhaps = tuple(f for f in found if f.on is None or _latest_day(f) >= oldest)
+        if perhaps:
+            return Known("unknown", perhaps)
+        known = Known("no", tuple(found)) if found else self._denied(what)
+        return self._unless_possible(what, known)
 
     def _denied(self, what: str, *, still: bool = False) -> Known:
         """No, where the concept or a wider one was expressly denied (`still`: not too long ago)."""
         for asked in (what, *vocabulary.ancestors(what)):
             found = self._recent(asked) if still else self._by_concept.get(asked, ())
-            no = tuple(f for f in found if f.value is False)
+            no = tuple(
+                f
+                for f in found
+                if f.value is False and (still or f.details.get("denied") != "at_present")
+            )
             if no:
                 return Known("no", no)
         return UNKNOWN
+
+    def _unless_possible(self, what: str, known: Known) -> Known:
+        """Unknown where a diagnosis was considered and not confirmed; an express no stays one."""
+        possible = self._possible.get(what)
+        if not possible or any(f.value is False for f in known.because):
+            return known
+        return Known("unknown", tuple(possible))
+
+    # -- bounds ---------------------------------------------------------------------------
+
+    @cached_property
+    def extremes(self) -> tuple[tuple[Fact, Patient], ...]:
+        """For each result of which only a bound is known: the person with it at its farthest.
+
+        The farthest is the end of what is plausible for the concept.
+        """
+        found = []
+        for fact in self._bounded:
+            rest = {k: x for k, x in fact.details.items() if k != "comparator"}
+            changed = replaced(fact, value=_farthest(fact), interval=None, details=rest)
+            facts = [changed if f is fact else f for f in self.record.facts]
+            found.append((fact, Patient(PatientRecord.of(facts), self.on)))
+        return tuple(found)
 
     # -- the person -----------------------------------------------------------------------
 

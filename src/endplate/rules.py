@@ -13,13 +13,16 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable
 from copy import copy
+from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from endplate import vocabulary
 from endplate.evidence import Citation, Evidence, Row
-from endplate.findings import AnyFinding, Finding
+from endplate.facts import Fact
+from endplate.findings import AnyFinding, Finding, Status
 from endplate.record import Patient
 
 Answer = AnyFinding | Iterable[AnyFinding] | None
@@ -62,6 +65,9 @@ class Rule(Struct, frozen=True, kw_only=True):
         answer = self.question(patient, evidence)
         found = (answer,) if isinstance(answer, Finding) else answer or ()
         said = tuple(_completed(f, self) for f in found)
+        for fact, changed in patient.extremes:
+            if any(fnmatchcase(fact.what, pattern) for pattern in self.reads):
+                said = _where_both_agree(said, self(changed, evidence), fact, self)
         patient.answered[self.question] = (evidence, said)
         return said
 
@@ -142,6 +148,41 @@ def find() -> tuple[Rule, ...]:
         for module in pkgutil.iter_modules(getattr(room, "__path__", ())):
             importlib.import_module(f"endplate.{name}.{module.name}")
     return tuple(_rules[id] for id in sorted(_rules))
+
+
+def _where_both_agree(
+    said: tuple[AnyFinding, ...], at_extreme: tuple[AnyFinding, ...], fact: Fact, by: Rule
+) -> tuple[AnyFinding, ...]:
+    """What holds wherever a result lies of which only a bound is known; the rest is unknown."""
+    others = {f.key: f for f in at_extreme}
+    kept = []
+    for one in said:
+        other = others.pop(one.key, None)
+        same = other is not None and (other.status, other.category) == (one.status, one.category)
+        kept.append(one if same else _undecided(one, fact, "at that bound", by))
+    kept += [_undecided(f, fact, "far from that bound", by) for f in others.values()]
+    return tuple(kept)
+
+
+def _undecided(finding: AnyFinding, fact: Fact, where: str, by: Rule) -> AnyFinding:
+    """A finding that holds on one side only of what a result may be."""
+    if finding.status is Status.UNKNOWN:
+        return finding
+    concept = vocabulary.concept(fact.what)
+    bound = f"{fact.number:g} {concept.unit}".removesuffix(" 1")
+    made = Finding(
+        says=f"Open, as {concept.name} is known only as {bound}. Only {where}: {finding.says}",
+        about=finding.about,
+        status=Status.UNKNOWN,
+        because=tuple(dict.fromkeys((fact, *finding.because))),
+        missing=tuple(dict.fromkeys((fact.what, *finding.missing))),
+        assumed=finding.assumed,
+        rests_on=finding.rests_on,
+        positions=finding.positions,
+        stage=finding.stage,
+        urgency=finding.urgency,
+    )
+    return _completed(made, by)
 
 
 def _completed(finding: AnyFinding, by: Rule) -> AnyFinding:

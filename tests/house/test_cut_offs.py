@@ -28,8 +28,8 @@ ELSEWHERE = {
     "bone.tbs.original.normal": "only by a clinic's choice: tests/unit/bone/test_both_sides.py",
     "bone.tbs.review.degraded": "shown as a position: tests/unit/bone/test_both_sides.py",
     "bone.vitamin_d.target_to.review": "by a clinic's choice: tests/unit/bone/test_both_sides.py",
-    "bone.vitamin_d.target_from.review": "shown beside the target and never held against a level, "
-    "as the choice is of the upper end only",
+    "bone.vitamin_d.target_from.review": "by a clinic's choice: tests/unit/bone/test_both_sides.py",
+    "bone.anabolic.break_days": "between two facts: tests/unit/bone/test_both_sides.py",
 }
 
 

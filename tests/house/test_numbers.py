@@ -13,7 +13,7 @@ ALWAYS = {0, 1, 2, 100, -1}
 
 # Literals that are no clinical numbers, each with the reason.
 ALLOWED: dict[tuple[str, float], str] = {
-    ("bone/perioperative.py", 12): "months in a year",
+    ("bone/agents.py", 12): "months in a year",
     ("bone/fracture_risk.py", 10): "tenths, in rounding halves away from zero",
     ("bone/fracture_risk.py", 5): "half of ten, in rounding halves away from zero",
     ("bone/fracture_risk.py", 1e-9): "the floating-point slack of that rounding",

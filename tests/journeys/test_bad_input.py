@@ -264,3 +264,15 @@ def test_images_without_a_record_are_planned_and_nothing_is_called_normal(small_
     categories = {f["rule"]: f["category"] for f in found["findings"]}
     assert categories["bone.osteoporosis_by_dxa"] is None
     assert not [c for c in categories.values() if c in ("normal", "not_shown", "not_met")]
+
+
+@pytest.mark.parametrize("rows", [1, 500])
+def test_a_table_in_latin_1_as_the_only_input(tmp_path, capsys, rows):
+    case = tmp_path / "case"
+    case.mkdir()
+    text = "concept,value\n" + "condition.other,Rückenschmerz\n" * rows
+    (case / "facts.csv").write_bytes(text.encode("latin-1"))
+    assert plan(case, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "UTF-8" in said and "facts.csv" in said and "Save it again" in said
+    assert not (tmp_path / "out").exists()

@@ -48,6 +48,52 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, there_be
     assert [p.name for p in tmp_path.iterdir()] == (["out"] if there_before else [])
 
 
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Folders can be made, and no file can be written."""
+    monkeypatch.setattr(Path, "write_bytes", _full)
+
+
+def _full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_no_empty_folder(tmp_path, full_disk):
+    with pytest.raises(InputProblem, match="No space left"):
+        write_files(tmp_path / "new" / "newer" / "out", {"a.json": b"x"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_where_even_the_draft_cannot_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.mkdtemp", _full)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputProblem, match="No space left"):
+        write_files(tmp_path / "there" / "new" / "newer" / "out", {"a.json": b"x"})
+    assert [p.name for p in tmp_path.rglob("*")] == ["there"], "what was there before stays"
+
+
+def test_a_full_disk_while_moving_leaves_no_empty_folder(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write_files(out, {"a.json": b"old"})
+    monkeypatch.setattr("os.replace", _full)
+    with pytest.raises(InputProblem, match="No space left"):
+        write_files(out, {"pictures/deep/b.png": b"x"})
+    assert [p.name for p in out.iterdir()] == ["a.json"]
+
+
+def test_ctrl_c_leaves_no_empty_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt), output_folder(tmp_path / "new" / "out"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_somebody_else_uses_meanwhile_stays(tmp_path, full_disk):
+    with pytest.raises(InputProblem), output_folder(tmp_path / "new" / "out") as draft:
+        (tmp_path / "new" / "notes.txt").write_text("mine")
+        (draft / "a").write_bytes(b"x")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["notes.txt"]
+
+
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     with pytest.raises(KeyboardInterrupt), output_folder(tmp_path / "out") as draft:
         (draft / "a").write_text("x")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterable
+from datetime import date
 
+from endplate import vocabulary
 from endplate.bone.densitometry import classified_by_t_score
 from endplate.bone.diagnosis import osteoporosis
+from endplate.bone.nutrients import corrected_calcium
 from endplate.evidence import Evidence, Row
 from endplate.findings import Check, Finding, Recommendation, Stage, Status, Urgency
 from endplate.record import UNKNOWN, Known, Patient
@@ -26,19 +30,30 @@ CHECK_READS = (
     "condition.oesophageal_disease", "person.can_sit_upright_30_minutes",
     "lab.creatinine_clearance", "lab.egfr", "person.pregnant", "person.postmenopausal",
     "person.age", "medicine.denosumab", "medicine.parathyroid_hormone_analogue",
+    "allergy.other", "condition.osteonecrosis_of_jaw", "condition.atypical_femoral_fracture",
+    "lab.calcium", "lab.albumin", "lab.calcium_albumin_corrected",
 )  # fmt: skip
 
 
-def answer_to(patient: Patient, row: Row, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
-    """Whether what a check row looks for is there, and the concepts that would answer it."""
+def answer_to(
+    patient: Patient, row: Row, evidence: Evidence, agent: str = ""
+) -> tuple[Known, tuple[str, ...]]:
+    """Whether what a check row looks for is there, and the concepts that would answer it.
+
+    What counts only where it is on record is not asked for.
+    """
     line = row.table[0]
     asks, how = str(line["asks"]), str(line["how"])
+    if how == "allergy":
+        return _allergic_to(patient, agent), ()
     if how == "ever":
-        return patient.ever(asks), (asks,)
+        return patient.ever(asks), () if line.get("if_on_record") else (asks,)
     if how == "now":
         return patient.has(asks), (asks,)
     if how == "within":
         return patient.within(asks, int(row.number)), (asks,)
+    if how == "low_calcium":
+        return _low_calcium(patient, evidence), (asks,)
     if how == "can":  # the row warns of an inability, the fact states the ability
         can = patient.has(asks)
         return Known({"yes": "no", "no": "yes"}.get(can.answer, "unknown"), can.because), (asks,)
@@ -54,6 +69,44 @@ def answer_to(patient: Patient, row: Row, evidence: Evidence) -> tuple[Known, tu
             return UNKNOWN, (asks,)
         return Known("yes" if row.met(fact.number) else "no", (fact,)), (asks,)
     raise KeyError(f"{row.name}: {how!r} is no known question.")
+
+
+def _low_calcium(patient: Patient, evidence: Evidence) -> Known:
+    """Whether calcium is low: by the diagnosis, or by the newest result where it says more.
+
+    A total calcium that is low without an albumin to correct it by leaves the answer unknown.
+    """
+    diagnosed = patient.has("condition.hypocalcaemia")
+    if diagnosed.yes:
+        return diagnosed
+    low = evidence.row("bone.hypocalcaemia")
+    total, printed = (patient.latest(w) for w in ("lab.calcium", "lab.calcium_albumin_corrected"))
+    if printed is not None and (
+        total is None or (printed.on or date.min) >= (total.on or date.min)
+    ):
+        return Known("yes" if low.met(printed.number) else "no", (printed,))
+    if total is None:
+        return diagnosed
+    corrected = [f.value for f in corrected_calcium(patient, evidence) if f.value is not None]
+    if low.met(corrected[0] if corrected else total.number):
+        return Known("yes" if corrected else "unknown", (total,))
+    return Known("no", (*diagnosed.because, total))
+
+
+def _allergic_to(patient: Patient, agent: str) -> Known:
+    """Whether an allergy to a medicine or its class is on record; silence is no denial."""
+    what = f"medicine.{agent}"
+    close = {what, *vocabulary.ancestors(what)} - _TOO_WIDE
+    found = tuple(
+        f
+        for f in patient.facts("allergy.other")
+        if f.details.get("medicine") in close and (f.until is None or f.until > patient.on)
+    )
+    return Known("yes", found) if found else UNKNOWN
+
+
+# An allergy to a medicine of these says nothing of the others in them.
+_TOO_WIDE = frozenset({"medicine.bone_active", "medicine.bone_anabolic"})
 
 
 def _outside_the_label(patient: Patient, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
@@ -80,14 +133,19 @@ def _of_the_young(patient: Patient, asks: str, evidence: Evidence) -> Known:
 def check_rows(evidence: Evidence, agent: str) -> tuple[Row, ...]:
     """The things to look for before an agent is given."""
     line = evidence.row(f"bone.agent.{agent}").table[0]
-    return evidence.under(f"bone.agent.{line.get('same_checks_as', agent)}.check.")
+    own = evidence.under(f"bone.agent.{line.get('same_checks_as', agent)}.check.")
+    slowing = line["class"] != "anabolic" or agent == "romosozumab"  # which does both
+    of_class = evidence.under("bone.agent.antiresorptive.check.") if slowing else ()
+    return (*own, *of_class, *evidence.under("bone.agent.every.check."))
 
 
-def checks_of(patient: Patient, rows: Iterable[Row], evidence: Evidence) -> tuple[Check, ...]:
+def checks_of(
+    patient: Patient, rows: Iterable[Row], evidence: Evidence, agent: str = ""
+) -> tuple[Check, ...]:
     """Each thing looked for, with its answer."""
     found = []
     for row in rows:
-        answer, _ = answer_to(patient, row, evidence)
+        answer, _ = answer_to(patient, row, evidence, agent)
         says = row.says
         if answer.because and answer.because[0].what == row.table[0].get("stand_in"):
             says += " (the eGFR stands in for the creatinine clearance)"
@@ -104,9 +162,9 @@ def verdict_on(patient: Patient, evidence: Evidence, agent: str) -> str:
     worst, unknown = "possible", False
     softer = []
     for row in check_rows(evidence, agent):
-        answer, _ = answer_to(patient, row, evidence)
+        answer, asks = answer_to(patient, row, evidence, agent)
         kind = str(row.table[0]["kind"])
-        unknown = unknown or answer.unknown
+        unknown = unknown or (answer.unknown and bool(asks))
         if answer.yes and kind in kinds:
             worst = min((kind, worst), key=lambda k: kinds.get(k, len(kinds)))
         elif answer.yes:
@@ -131,7 +189,7 @@ _IN_WORDS = {
 def _against(patient: Patient, evidence: Evidence, agent: str) -> str:
     """What speaks against an agent or has to be weighed, in brackets; empty if nothing."""
     rows = check_rows(evidence, agent)
-    found = [r.says.split(":")[0] for r in rows if answer_to(patient, r, evidence)[0].yes]
+    found = [r.says.split(":")[0] for r in rows if answer_to(patient, r, evidence, agent)[0].yes]
     return f" ({'; '.join(found)})" if found else ""
 
 
@@ -153,7 +211,7 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
         about = evidence.row(f"bone.agent.{agent}")
         extra = evidence.rows.get(f"bone.agent.{agent}.evidence")
         rows = check_rows(evidence, agent)
-        answers = [(row, *answer_to(patient, row, evidence)) for row in rows]
+        answers = [(row, *answer_to(patient, row, evidence, agent)) for row in rows]
         verdict = verdict_on(patient, evidence, agent)
         asked = tuple(w for _, answer, asks in answers if answer.unknown for w in asks)
         taken = patient.has(f"medicine.{agent}")
@@ -174,17 +232,38 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
             ),
             assumed=found.assumed,
             missing=asked,
-            checked=checks_of(patient, rows, evidence),
+            checked=checks_of(patient, rows, evidence, agent),
             rests_on=(about, *((extra,) if extra else ()), *rows),
             stage=Stage.NOW if closed and taken.yes else Stage.BEFORE_SURGERY,
             urgency=Urgency.SOON if closed and taken.yes else Urgency.ROUTINE,
         )
 
 
+def months_from(day: date, months: int) -> date:
+    """The same day some months later (or earlier), or the month's last day if it is shorter."""
+    count = day.year * 12 + day.month - 1 + months
+    year, month = divmod(count, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def anabolic_now(patient: Patient, evidence: Evidence) -> Known:
+    """Whether an anabolic is being taken; a monthly dose counts until the next one is due."""
+    taken = patient.has("medicine.bone_anabolic")
+    interval = int(evidence.row("bone.romosozumab.interval_months").number)
+    if taken.yes:
+        return taken
+    lasting = tuple(
+        f
+        for f in patient.ever("medicine.romosozumab").because
+        if f.until is not None and months_from(f.until, interval) >= patient.on
+    )
+    return Known("yes", lasting) if lasting else taken
+
+
 @rule(
     "bone.first_choice_agent",
     reads=(*CHECK_READS, *osteoporosis.reads, "intent.procedure", "medicine.bone_active",
-           "medicine.bone_anabolic"),
+           "medicine.bone_anabolic", "medicine.romosozumab"),
     headline=6,
 )  # fmt: skip
 def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation | None:
@@ -197,7 +276,7 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
     found = osteoporosis.one(patient, evidence)
     if found.category != "osteoporosis" or patient.intent.is_instrumented.no:
         return None
-    if patient.has("medicine.bone_anabolic").yes:
+    if anabolic_now(patient, evidence).yes:
         return None  # it has been chosen; what speaks against it is said of the agent
     order = evidence.row("bone.agent.first_choice")
     verdicts = {a: verdict_on(patient, evidence, a) for a in AGENTS}
@@ -222,7 +301,7 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
     unknown = tuple(
         w
         for row in rows
-        for a, asks in (answer_to(patient, row, evidence),)
+        for a, asks in (answer_to(patient, row, evidence, first),)
         if a.unknown
         for w in asks
     )
@@ -247,7 +326,7 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
         because=(*found.because, *patient.intent.because, *taken.because),
         assumed=found.assumed,
         missing=unknown,
-        checked=checks_of(patient, rows, evidence),
+        checked=checks_of(patient, rows, evidence, first),
         alternatives=tuple(f"{a}: {_IN_WORDS[verdicts[a]]}" for a in open_to[1:]),
         rests_on=(
             order,

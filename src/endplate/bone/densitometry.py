@@ -143,6 +143,23 @@ def sites_not_measured(patient: Patient, sites: Iterable[str]) -> tuple[str, ...
     )
 
 
+def sites_still_needed(
+    patient: Patient, evidence: Evidence, sites: Iterable[str] | None = None
+) -> tuple[str, ...]:
+    """The concepts of the sites that nobody has measured, or that have to be analysed anew.
+
+    A lumbar T-score of which some vertebrae are to be left out may be too high: it can show low
+    density and cannot rule it out.
+    """
+    asked = sites_needed(patient, evidence) if sites is None else tuple(sites)
+    missing = sites_not_measured(patient, asked)
+    spine = "bone.t_score.lumbar_spine"
+    anew = spine_vertebrae.one(patient, evidence).category == "re_analyse"
+    return (
+        (*missing, spine) if anew and "lumbar_spine" in asked and spine not in missing else missing
+    )
+
+
 def usable_sites(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
     """The sites on which osteoporosis is diagnosed here, by the evidence's choice.
 
@@ -223,7 +240,7 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
         return _outside_the_group(said, fact, group, rows)
     category = category_of(fact.number, evidence)
     fracture = patient.ever("fracture.low_trauma")
-    missing = sites_not_measured(patient, sites_needed(patient, evidence))
+    missing = sites_still_needed(patient, evidence)
     caveat = ""
     if category == "osteoporosis":
         missing = ("fracture.low_trauma",) if fracture.unknown else ()
@@ -231,6 +248,8 @@ def osteoporosis_by_dxa(patient: Patient, evidence: Evidence) -> Finding:
             category = "severe_osteoporosis"
     elif lowest_t_score(patient, HIP) is None:
         caveat = "; the hip was not measured, so a lower T-score there is not ruled out"
+    elif "bone.t_score.lumbar_spine" in missing and t_score(patient, "lumbar_spine") is not None:
+        caveat = "; the lumbar spine has to be analysed anew, and may then be lower"
     return Finding(
         says=f"{said}: {_IN_WORDS[category]} by the WHO categories{caveat}.",
         value=fact.number,

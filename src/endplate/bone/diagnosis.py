@@ -21,7 +21,7 @@ from endplate.bone.densitometry import (
     density_is_low_for_age,
     lowest_t_score,
     osteoporosis_by_dxa,
-    sites_not_measured,
+    sites_still_needed,
     usable_sites,
 )
 from endplate.bone.fracture_risk import frax_reaches_threshold, trabecular_category
@@ -62,7 +62,8 @@ def _t_score_is(
         return UNKNOWN
     if category_of(lowest[1].number, evidence) in ("osteoporosis", category):
         return Known("yes", (lowest[1],))
-    return UNKNOWN if sites_not_measured(patient, sites) else Known("no", (lowest[1],))
+    open_sites = sites_still_needed(patient, evidence, sites)
+    return UNKNOWN if open_sites else Known("no", (lowest[1],))
 
 
 def both(first: Known, second: Known) -> Known:
@@ -84,7 +85,7 @@ def _named_missing(reasons: Reasons) -> tuple[str, ...]:
 def _nbha_reasons(patient: Patient, evidence: Evidence) -> Reasons:
     """Each criterion of NBHA, its answer, and the concepts that would answer it."""
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES)
-    t = sites_not_measured(patient, _NBHA_SITES)
+    t = sites_still_needed(patient, evidence, _NBHA_SITES)
     osteopenic = any_of(_fracture(patient, s) for s in _OSTEOPENIA_FRACTURES)
     fractures = _unknown_fractures(patient, _OSTEOPENIA_FRACTURES)
     return {
@@ -195,7 +196,7 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
     row = evidence.row("bone.diagnosis.bhof")
     sites = (*_NBHA_SITES, "distal_radius")
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", sites)
-    t = sites_not_measured(patient, sites)
+    t = sites_still_needed(patient, evidence, sites)
     with_osteopenia = ("proximal_humerus", "pelvis", "distal_forearm")
     reasons = {
         "hip or vertebral fracture": (

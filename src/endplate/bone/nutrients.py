@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, Row
 from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
 from endplate.record import Patient
 from endplate.rules import rule
@@ -23,7 +23,7 @@ def vitamin_d_category(level: float, evidence: Evidence) -> str:
     """The category of a 25-hydroxyvitamin D level in ng/mL."""
     if evidence.row("bone.vitamin_d.low").met(level):
         return "low"
-    if not evidence.row("bone.vitamin_d.target_from").met(level):
+    if not _target_from(evidence).met(level):
         return "insufficient"
     if evidence.chosen("bone.vitamin_d_target").met(level):
         return "on_target"
@@ -31,6 +31,12 @@ def vitamin_d_category(level: float, evidence: Evidence) -> str:
         if evidence.row(f"bone.vitamin_d.{category}").met(level):
             return category
     return "above_target"
+
+
+def _target_from(evidence: Evidence) -> Row:
+    """The lower end of the target, of the source whose upper end was chosen."""
+    chosen = evidence.choice("bone.vitamin_d_target").use
+    return evidence.row(chosen.replace(".target_to.", ".target_from."))
 
 
 @rule(
@@ -70,7 +76,7 @@ def vitamin_d(patient: Patient, evidence: Evidence) -> Finding | Recommendation:
             urgency=Urgency.ROUTINE,
         )
     category = vitamin_d_category(level.number, evidence)
-    rows = [low, evidence.row("bone.vitamin_d.target_from")]
+    rows = [low, _target_from(evidence)]
     rows.append(evidence.chosen("bone.vitamin_d_target"))
     says = f"25-hydroxyvitamin D {level.number:.1f} ng/mL: {_IN_WORDS[category]}."
     if category in ("on_target", "above_target"):
@@ -122,7 +128,7 @@ def _target_positions(evidence: Evidence) -> tuple[Position, ...]:
     row = evidence.row
     used = evidence.choice("bone.vitamin_d_target").use
     bhof, review = row("bone.vitamin_d.target_to.bhof"), row("bone.vitamin_d.target_to.review")
-    from_bhof = row("bone.vitamin_d.target_from")
+    from_bhof = row("bone.vitamin_d.target_from.bhof")
     from_review = row("bone.vitamin_d.target_from.review")
     return (
         Position(

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import date, timedelta
 
-from endplate.bone.agents import AGENTS, CHECK_READS, check_rows, checks_of, verdict_on
+from endplate.bone.agents import (
+    AGENTS,
+    CHECK_READS,
+    anabolic_now,
+    check_rows,
+    checks_of,
+    months_from,
+    verdict_on,
+)
 from endplate.bone.attenuation import REGIONS, attenuation_meets, screening_attenuation
 from endplate.bone.densitometry import (
     SITES_ASK,
     T_SCORES,
     lowest_t_score,
     osteoporosis_by_dxa,
-    sites_needed,
-    sites_not_measured,
+    sites_still_needed,
     usable_sites,
 )
 from endplate.bone.diagnosis import NEED_READS, need_of_care, osteoporosis
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
 from endplate.record import UNKNOWN, Known, Patient, any_of
 from endplate.rules import rule
 
 _OPERATION = ("intent.procedure", "intent.date", "intent.elective")
-
-
-def months_from(day: date, months: int) -> date:
-    """The same day some months later (or earlier), or the month's last day if it is shorter."""
-    count = day.year * 12 + day.month - 1 + months
-    year, month = divmod(count, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 @rule("bone.refer", reads=(*NEED_READS, *_OPERATION))
@@ -73,7 +72,13 @@ def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
 
 @rule(
     "bone.time_before_surgery",
-    reads=(*osteoporosis.reads, *_OPERATION, *CHECK_READS, "medicine.bone_anabolic"),
+    reads=(
+        *osteoporosis.reads,
+        *_OPERATION,
+        *CHECK_READS,
+        "medicine.bone_anabolic",
+        "medicine.romosozumab",
+    ),
     headline=5,
 )
 def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation | Finding | None:
@@ -110,9 +115,9 @@ def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation 
             rests_on=rows,
             stage=Stage.BEFORE_SURGERY,
         )
-    begun = patient.has("medicine.bone_anabolic")
+    begun = anabolic_now(patient, evidence)
     if begun.yes:
-        return _anabolic_under_way(patient, intent.day, begun, before, after)
+        return _anabolic_under_way(patient, intent.day, begun, evidence)
     verdicts = {verdict_on(patient, evidence, a) for a in _anabolics(evidence)}
     if verdicts <= {"contraindicated", "avoid"}:
         checks = {r.name: r for a in _anabolics(evidence) for r in check_rows(evidence, a)}
@@ -165,15 +170,43 @@ def _anabolics(evidence: Evidence) -> tuple[str, ...]:
     return tuple(a for a in AGENTS if classes[a] == "anabolic")
 
 
-def _anabolic_under_way(
-    patient: Patient, day: date, begun: Known, before: Row, after: Row
-) -> Finding:
+def _course(patient: Patient, now: Known, evidence: Evidence) -> tuple[tuple[Fact, ...], bool]:
+    """The facts of the course that is under way, and whether it may have begun before them.
+
+    A course that ended not long before the next one began is the same course; of one whose end
+    is not on record that cannot be told.
+    """
+    longest = evidence.row("bone.anabolic.break_days")
+    course = [f for f in now.because if f.on is not None]
+    if not course:
+        return (), False
+    earlier = sorted(
+        (f for f in patient.ever("medicine.bone_anabolic").because if f.on and f not in course),
+        key=lambda f: f.on or date.min,
+        reverse=True,
+    )
+    unclear = False
+    for fact in earlier:
+        begun = min(f.on for f in course if f.on)
+        if fact.until is None or longest.met((begun - fact.until).days):
+            course.append(fact)
+        elif fact.quality == "doubtful":
+            unclear = True
+    return tuple(course), unclear
+
+
+def _anabolic_under_way(patient: Patient, day: date, begun: Known, evidence: Evidence) -> Finding:
     """How long an anabolic that is already taken will have been taken at the operation."""
-    since = min((f.on for f in begun.because if f.on is not None), default=None)
-    rows = (before, after)
-    if since is None:
+    before = evidence.row("bone.timing.anabolic_before_months")
+    after = evidence.row("bone.timing.anabolic_after_months")
+    rows = (before, after, evidence.row("bone.anabolic.break_days"))
+    course, unclear = _course(patient, begun, evidence)
+    since = min((f.on for f in course if f.on is not None), default=None)
+    begun = Known("yes", course or begun.because)
+    if since is None or (unclear and months_from(since, int(before.number)) > day):
+        noted = f" It is noted since {since}, and before that without its end." if since else ""
         return Finding(
-            says="An anabolic is being taken; since when is not on record.",
+            says=f"An anabolic is being taken; since when is not on record.{noted}",
             status=Status.UNKNOWN,
             because=(*begun.because, *patient.intent.because),
             missing=("medicine.bone_anabolic",),
@@ -265,20 +298,20 @@ def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | N
 
 @rule(
     "bone.existing_denosumab",
-    reads=("medicine.denosumab", "medicine.denosumab.last_dose", "medicine.bisphosphonate",
-           *_OPERATION, *CHECK_READS),
+    reads=("medicine.denosumab", "medicine.denosumab_oncology", "medicine.denosumab.last_dose",
+           "medicine.bisphosphonate", *_OPERATION, *CHECK_READS),
     headline=4,
 )  # fmt: skip
 def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """When the next denosumab dose is due, and the warning that it must not be missed.
 
     Source      US label; Lyu 2020 on late doses; ECTS on stopping (bone.denosumab.*)
-    Population  adults who take denosumab for osteoporosis
+    Population  adults who take denosumab for osteoporosis, or took it
     Not for     denosumab in oncology, whose dose and interval differ
     """
     taken, last = patient.has("medicine.denosumab"), _last_denosumab(patient)
     if not taken.yes and last is None:
-        return None
+        return _denosumab_before(patient, evidence)
     interval = evidence.row("bone.denosumab.interval_months")
     grace = evidence.row("bone.denosumab.grace_weeks")
     checks = check_rows(evidence, "denosumab")
@@ -333,6 +366,54 @@ def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation |
     )
 
 
+def _denosumab_before(patient: Patient, evidence: Evidence) -> Recommendation | None:
+    """What is asked where denosumab was taken, and is not known to be taken now."""
+    before = patient.ever("medicine.denosumab")
+    followed = patient.has("medicine.bisphosphonate")
+    if not before.yes:
+        return None
+    last = max((d for f in before.because for d in (f.until, f.on) if d is not None), default=None)
+    says = f"Denosumab was taken, last noted on {last}" if last else "Denosumab was taken"
+    says += (
+        "; a bisphosphonate is being taken, perhaps in its place"
+        if followed.yes
+        else ", and nothing that followed it is on record: vertebral fractures rebound after it"
+    )
+    return Recommendation(
+        says=f"{says}.",
+        action="Ask for the date of the last denosumab dose, and what followed it.",
+        who="surgeon or general practitioner",
+        category=None,
+        status=Status.UNKNOWN,
+        because=(*before.because, *followed.because),
+        missing=("medicine.denosumab.last_dose",),
+        rests_on=(evidence.row("bone.agent.denosumab"),),
+        stage=Stage.NOW,
+        urgency=Urgency.ROUTINE if followed.yes else Urgency.SOON,
+    )
+
+
+@rule("bone.denosumab_in_oncology", reads=("medicine.denosumab_oncology",))
+def denosumab_in_oncology(patient: Patient, evidence: Evidence) -> Finding | None:
+    """That denosumab in the dose of oncology is on record, which follows another schedule.
+
+    Source      US label (bone.agent.denosumab is the other dose)
+    Population  adults with bone metastases or other indications of that dose
+    Not for     its schedule, which the oncologist sets
+    """
+    known = patient.ever("medicine.denosumab_oncology")
+    if not known.yes:
+        return None
+    return Finding(
+        says="Denosumab in the dose of oncology is on record; the six-month schedule of "
+        "osteoporosis does not apply to it, and the oncologist decides on it.",
+        status=Status.NOT_APPLICABLE,
+        because=known.because,
+        rests_on=(evidence.row("bone.agent.denosumab"),),
+        stage=Stage.NOW,
+    )
+
+
 def _last_denosumab(patient: Patient) -> tuple[date, Fact] | None:
     """The newest day on which a denosumab dose is known to have been given."""
     given = [
@@ -345,7 +426,12 @@ def _last_denosumab(patient: Patient) -> tuple[date, Fact] | None:
 
 @rule(
     "bone.follow_on",
-    reads=("medicine.bone_anabolic", "medicine.bisphosphonate", "medicine.denosumab"),
+    reads=(
+        "medicine.bone_anabolic",
+        "medicine.romosozumab",
+        "medicine.bisphosphonate",
+        "medicine.denosumab",
+    ),
 )
 def follow_on(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """That an antiresorptive follows an anabolic, so that what was built is kept.
@@ -354,7 +440,7 @@ def follow_on(patient: Patient, evidence: Evidence) -> Recommendation | None:
     Population  adults on an anabolic bone medicine, or after one
     Not for     choosing the antiresorptive
     """
-    taken, ever = patient.has("medicine.bone_anabolic"), patient.ever("medicine.bone_anabolic")
+    taken, ever = anabolic_now(patient, evidence), patient.ever("medicine.bone_anabolic")
     asked = ("medicine.bisphosphonate", "medicine.denosumab")
     after = any_of(patient.has(what) for what in asked)
     if not ever.yes or (after.yes and not taken.yes):
@@ -405,7 +491,7 @@ def adverse_events_cns(patient: Patient, evidence: Evidence) -> Finding | None:
         evidence.row("bone.vitamin_d.low"),
     )
     lowest = lowest_t_score(patient, usable_sites(patient, evidence))
-    not_measured = sites_not_measured(patient, sites_needed(patient, evidence))
+    not_measured = sites_still_needed(patient, evidence)
     by_density = UNKNOWN
     if lowest is not None and (below.met(lowest[1].number) or not not_measured):
         by_density = _yes_or_no(below.met(lowest[1].number), lowest[1])

@@ -12,7 +12,6 @@ from endplate.bone.densitometry import (
     T_SCORES,
     WHO_ASKS,
     classified_by_t_score,
-    t_score,
 )
 from endplate.bone.fracture_risk import trabecular_category
 from endplate.evidence import Evidence, Row
@@ -168,22 +167,24 @@ def _uspstf_risk(
         patient.age,
     )
     with_density = patient.has("bone.frax_with_bmd")
+    present, unknown = _factors(patient, younger)
+    if younger.table and present.no:  # the tool comes after a risk factor
+        return Advice(answer="not_covered", rests_on=rows, because=(*because, *present.because))
     if frax is not None and not with_density.yes and limit.met(frax.number):
         how_run = ("bone.frax_with_bmd",) if with_density.unknown else ()
-        return Advice(answer="test", rests_on=rows, because=(*because, frax), missing=how_run)
+        asked = (*how_run, *(() if present.yes else unknown))
+        return Advice(answer="test", rests_on=rows, because=(*because, frax), missing=asked)
     if weight is not None and age is not None:
         score = int((weight.number - age.number) / divisor.number)
         if ost_limit.met(score):
-            return Advice(answer="test", rests_on=rows, because=(*because, weight))
+            asked = () if present.yes else unknown
+            return Advice(answer="test", rests_on=rows, because=(*because, weight), missing=asked)
     # A FRAX result that may have been run with density is none of the tools named.
     tools = tuple(
         f for f in (frax if with_density.no else None, weight) if f is not None
     )  # fmt: skip
-    present, unknown = _factors(patient, younger)
-    if tools or (younger.table and present.no):
-        return Advice(
-            answer="not_covered", rests_on=rows, because=(*because, *tools, *present.because)
-        )
+    if tools:
+        return Advice(answer="not_covered", rests_on=rows, because=(*because, *tools))
     if present.yes:
         return Advice(
             answer="assess_risk",
@@ -191,10 +192,10 @@ def _uspstf_risk(
             because=(*because, *present.because),
             missing=("person.weight", "bone.frax_major"),
         )
-    asked = "bone.frax_major" if frax is None else "bone.frax_with_bmd"
+    tool = "bone.frax_major" if frax is None else "bone.frax_with_bmd"
     return Advice(
         answer="unknown", rests_on=rows, because=because,
-        missing=("person.weight", asked, *unknown),
+        missing=("person.weight", tool, *unknown),
     )  # fmt: skip
 
 
@@ -390,8 +391,7 @@ def jbjs_reviews_2023(patient: Patient, evidence: Evidence) -> Finding:
 def recent_density(patient: Patient, evidence: Evidence) -> tuple[Fact, ...]:
     """The T-scores that are recent enough to answer the question of testing."""
     days = int(evidence.row("bone.dxa.valid_days").number)
-    found = (patient.latest(what, within_days=days) for what in T_SCORES)
-    return tuple(f for f in found if f is not None)
+    return tuple(f for what in T_SCORES for f in patient.facts(what, within_days=days))
 
 
 @rule(
@@ -415,7 +415,7 @@ def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding 
     Not for     people with a DXA of hip or radius in the last two years
     """
     recent = recent_density(patient, evidence)
-    if any(t_score(patient, site) in recent for site in HIP_AND_RADIUS):
+    if any(f.what == f"bone.t_score.{site}" for f in recent for site in HIP_AND_RADIUS):
         return None
     asking = _guidelines_that_ask(patient, evidence)
     signs = _signs_on_images(patient, evidence)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from endplate import __version__, codec
+from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem
 from endplate.findings import AnyFinding
 
@@ -49,6 +50,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 def _escaped(text: str) -> str:
     return text.replace("[", r"\[")  # rich would read a unit such as [hnsf'U] as a style
+
+
+def overrides_table(grounds: Evidence) -> Table:
+    """What a clinic's own evidence puts in the place of the shipped one."""
+    title = f"The clinic's own evidence: {_escaped(grounds.clinic)}".removesuffix(": ")
+    rows = [(o.name, o.clinic, o.shipped, o.reason) for o in grounds.overrides]
+    return table(title, ("row or choice", "the clinic's", "instead of", "reason"), rows)
 
 
 def problems_table(title: str, problems: Sequence[Problem]) -> Table:

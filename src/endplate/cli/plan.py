@@ -13,6 +13,7 @@ from endplate.exchange.case import Case, paired, read_case
 from endplate.exchange.files import write_files
 from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding
+from endplate.images.gates import told
 from endplate.plan.care_plan import CarePlan, arranged, findings_of
 from endplate.record import PatientRecord
 from endplate.report.html import Picture, ReportInput, html, pdf
@@ -66,7 +67,7 @@ def planned_case(
         grounds = evidence.with_clinic_file(grounds, clinic_file)
     case = read_case(folder, on)
     measured, pictures, problems = _measured(case)
-    record = case.record.with_facts(measured)
+    record = PatientRecord.of(told((*case.record.facts, *measured)))
     findings = findings_of(record, on, grounds)
     care_plan = arranged(findings, on, grounds)
     problems = (*case.problems, *problems)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from endplate import evidence, rules, vocabulary
 from endplate.cli.main import print_json
-from endplate.cli.output import console, table
+from endplate.cli.output import console, overrides_table, table
 from endplate.evidence import Evidence
 from endplate.facts import InputProblem
 from endplate.rules import Rule
@@ -65,9 +65,12 @@ def every(clinic_file: Path | None, *, as_json: bool) -> None:
         (r.id, r.summary, r.source, "yes" if not open_rows else f"{len(open_rows)} not yet")
         for r, _, open_rows in found
     ]
-    console().print(
+    out = console()
+    out.print(
         table(f"{len(lines)} rules", ("rule", "what it says", "source", "numbers verified"), lines)
     )
+    if grounds.overrides:
+        out.print(overrides_table(grounds))
 
 
 def one(id: str, clinic_file: Path | None, *, as_json: bool) -> None:
@@ -82,7 +85,8 @@ def one(id: str, clinic_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json(rule={"id": rule.id, "says": rule.summary, "source": rule.source,
                          "population": rule.population, "not_for": rule.not_for,
-                         "reads": rule.reads}, rows=rows)  # fmt: skip
+                         "reads": rule.reads}, rows=rows,
+                   overrides=grounds.overrides)  # fmt: skip
         return
     out = console()
     for name, text in (
@@ -104,6 +108,8 @@ def one(id: str, clinic_file: Path | None, *, as_json: bool) -> None:
         for r in rows
     ]
     out.print(table("Numbers", ("row", "value", "says", "source", "verified"), lines))
+    if grounds.overrides:
+        out.print(overrides_table(grounds))
 
 
 def concepts(*, as_json: bool) -> None:

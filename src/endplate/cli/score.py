@@ -7,7 +7,7 @@ from pathlib import Path
 
 from endplate import evidence, rules, vocabulary
 from endplate.cli.main import print_json
-from endplate.cli.output import console, table
+from endplate.cli.output import console, overrides_table, table
 from endplate.exchange.intake import Intake
 from endplate.facts import InputProblem
 from endplate.findings import Finding, Status
@@ -81,10 +81,10 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     record = PatientRecord.of(understood.facts)
     findings = rule(record.known_on(on), grounds) or (_nothing_to_score(rule),)
     if as_json:
-        print_json(facts=record.facts, findings=findings)
+        print_json(facts=record.facts, findings=findings, overrides=grounds.overrides)
         return
+    out = console()
     for finding in findings:
-        out = console()
         out.print(finding.says, markup=False)
         for name, value in finding.parts.items():
             out.print(f"  {name}: {value}", markup=False)
@@ -92,6 +92,10 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
             out.print(f"  missing: {', '.join(finding.missing)}", markup=False)
         for assumed in finding.assumed:
             out.print(f"  assumed: {assumed.what} = {assumed.value}", markup=False)
+        for name in finding.overrides:
+            out.print(f"  the clinic's own: {name}", markup=False)
+    if grounds.overrides:
+        out.print(overrides_table(grounds))
 
 
 def _nothing_to_score(rule: Rule) -> Finding:

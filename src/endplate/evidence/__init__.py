@@ -7,8 +7,9 @@ choices and rows in a file of its own; whatever rests on an override says so.
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from endplate.facts import InputProblem
+from endplate.facts import Bounded, InputProblem
 
 Compare = Literal["at_most", "below", "at_least", "above"]
 Read = Literal["full text", "abstract", "secondary", "code", "not read"]
@@ -112,6 +113,8 @@ class Row(Struct, frozen=True, kw_only=True):
     def met(self, value: float) -> bool:
         """Whether `value` lies on the side of this cut-off that its row describes."""
         number = self.number
+        if value.__class__ is Bounded and self.compare is not None:
+            return value.compared(self.compare, number)
         if self.decimals is not None:
             value = round(value, self.decimals)
         if self.compare == "at_most":
@@ -264,7 +267,9 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
     Raises
     ------
     InputProblem
-        If the file cannot be read, or names something that does not exist.
+        If the file cannot be read, names something that does not exist, or gives a value that
+        cannot be used. A clinic that overrides something must not be left to believe that it
+        holds.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -273,10 +278,12 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
             f"{path.name}: cannot be read as the clinic's evidence file. It must be TOML; "
             f"{problem}. See docs/how-to/override-the-evidence.md for an example."
         ) from None
+    _only(data, ("clinic", "choice", "row"), "The file", path)
     rows, choices = dict(evidence.rows), dict(evidence.choices)
     overrides: list[Override] = []
-    for name, cells in data.get("choice", {}).items():
+    for name, cells in _tables(data, "choice", path):
         known = _known(name, choices, path)
+        _only(cells, ("use", "reason"), name, path)
         if cells.get("use") not in known.options:
             raise _wrong(path, name, f"'use' must be one of {', '.join(known.options)}")
         reason = _reason(cells, name, path)
@@ -289,16 +296,19 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
             overridden=reason,
         )
         overrides.append(Override(name=name, shipped=known.use, clinic=cells["use"], reason=reason))
-    for name, cells in data.get("row", {}).items():
+    for name, cells in _tables(data, "row", path):
         old = _known(name, rows, path)
+        _only(cells, ("value", "reason", "cites", "where", "edition"), name, path)
         reason = _reason(cells, name, path)
-        if not isinstance(cells.get("value"), int | float):
-            raise _wrong(path, name, "a row needs a number as 'value'")
+        if old.value is None:
+            raise _wrong(
+                path, name, "it holds no number, and only a number can be put in its place"
+            )
         rows[name] = row_with(
             old,
-            value=float(cells["value"]),
-            cites=_citations(cells) or (Citation("clinic", path.name),),
-            edition=cells.get("edition", data.get("clinic", "clinic")),
+            value=_number(cells.get("value"), name, path),
+            cites=_cited(cells, name, path) or (Citation("clinic", path.name),),
+            edition=str(cells.get("edition", data.get("clinic", "clinic"))),
             verified=False,
             mark="clinic",
             overridden=reason,
@@ -314,6 +324,47 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
         overrides=(*evidence.overrides, *overrides),
         clinic=str(data.get("clinic", "")),
     )
+
+
+def _tables(data: dict[str, Any], kind: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The overrides of one kind, each a table under its name."""
+    named = data.get(kind, {})
+    if not isinstance(named, dict):
+        raise _wrong(path, kind, f"[{kind}] must be a table of names, each with its own cells")
+    for name, cells in named.items():
+        if not isinstance(cells, dict):
+            raise _wrong(path, name, 'it must be a table such as { ..., reason = "..." }')
+        yield name, cells
+
+
+def _only(cells: Mapping[str, Any], known: Sequence[str], name: str, path: Path) -> None:
+    """Refuse a key that would be passed over, such as a mistyped one."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed to answer an error
+
+    for key in cells:
+        if key not in known:
+            near = get_close_matches(key, known, n=1) or known
+            raise InputProblem(
+                f"{path.name}: cannot be used as the clinic's evidence file. {name} takes "
+                f"{', '.join(known)}; {key!r} is none of them. Write {' or '.join(near)}. Nothing "
+                f"was changed."
+            )
+
+
+def _number(value: Any, name: str, path: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong(path, name, "a row needs a finite number as 'value'")
+    return float(value)
+
+
+def _cited(cells: dict[str, Any], name: str, path: Path) -> tuple[Citation, ...]:
+    keys, places = cells.get("cites", []), cells.get("where", "")
+    texts = [*(keys if isinstance(keys, list) else [keys])]
+    texts += places if isinstance(places, list) else [places]
+    pairs = not isinstance(places, list) or (isinstance(keys, list) and len(keys) == len(places))
+    if not pairs or not all(isinstance(text, str) for text in texts):
+        raise _wrong(path, name, "'cites' and 'where' are texts, or two lists that go in pairs")
+    return _citations(cells)
 
 
 def _known(name: str, there: Mapping[str, Any], path: Path) -> Any:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.config import disable_value_validation
 
 from endplate.exchange import masks as mask_files
 from endplate.exchange import nifti, nrrd, typed
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import is_dicom
 from endplate.exchange.dicom.series import Identity, Series
-from endplate.exchange.fhir.read import FhirReading, read_fhir
+from endplate.exchange.fhir.read import FhirReading, read_fhir, source
+from endplate.exchange.fhir.write.elements import USE_SYSTEM
 from endplate.exchange.intake import Intake
 from endplate.facts import InputProblem, Problem
 from endplate.images import labels as label_systems
@@ -25,8 +33,11 @@ from endplate.record import PatientRecord
 _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
-# What Endplate itself writes into a plan's folder; a plan is no source of facts.
-_OWN_OUTPUT = frozenset({"plan.json", "fhir.json", "measurements.json"})
+# Letters whose accent is a part of them, and umlauts as they are spelt where there are none.
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
+_SPELT_OUT = _PLAIN | str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
+_NOBODY = frozenset({"anonymous", "anonymised", "anonymized", "anonym", "anon", "deidentified"})
+_OWN = "an output of Endplate itself, and no source of facts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,7 @@ class _Sorted:
     fhir: list[Path] = field(default_factory=list)
     dicom: list[Path] = field(default_factory=list)
     volumes: list[Path] = field(default_factory=list)
+    own: list[Path] = field(default_factory=list)
     other: list[Path] = field(default_factory=list)
 
 
@@ -115,6 +127,7 @@ def read_case(folder: Path, today: date) -> Case:
     listed = dicom.find_series(found.dicom)
     intake.add(listed.understood)
     _one_person(reading, listed.series)
+    _one_name(reading, listed.series, found.fhir, intake)
     images = _series(listed.series, intake, files, today)
     masks = [
         _mask([path], settings.get("labels", "auto"), intake, files, folder)
@@ -124,13 +137,16 @@ def read_case(folder: Path, today: date) -> Case:
     images += [_volume(p, intake, files, folder) for p, is_mask in images_and_masks if not is_mask]
     for paths in _by_segmentation([p for p, is_mask in images_and_masks if is_mask]):
         masks.append(_mask(paths, settings.get("labels", "auto"), intake, files, folder))
+    for path in found.own:
+        intake.ignore("case.own_output", f"is {_OWN}.", _name(path, folder))
+        files.append(FileRead(_name(path, folder), "not read", _OWN))
     for path in found.other:
         intake.ignore("case.not_read", "is of no kind that Endplate reads.", _name(path, folder))
         files.append(FileRead(_name(path, folder), "not read", "of no kind that Endplate reads"))
     _one_birth_date(intake)
     understood = intake.understood()
     if not understood.facts and not images:
-        raise _nothing(folder, understood.problems)
+        raise _nothing(folder, understood.problems, found.own)
     return Case(
         record=PatientRecord.of(understood.facts),
         problems=understood.problems,
@@ -175,7 +191,7 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
         elif path.suffix.lower() in _TABLES and typed.is_table_of_facts(path):
             found.tables.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
-            (found.other if name in _OWN_OUTPUT else found.fhir).append(path)
+            (found.own if _is_own_output(path) else found.fhir).append(path)
         elif name.endswith(".dcm") or is_dicom(path):
             found.dicom.append(path)
         else:
@@ -187,8 +203,32 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _nothing(folder: Path, problems: Sequence[Problem]) -> InputProblem:
-    why = f" {problems[0].says}" if problems else ""
+def _is_own_output(path: Path) -> bool:
+    """Whether a JSON file was written by Endplate, which its content tells and never its name."""
+    if source.is_line_format(path):
+        return False
+    try:
+        text = source.document(path)
+        value = source.parsed(text) if b"endplate" in text else None
+    except (source.Unreadable, source.NotJson):
+        return False  # the reader of records says why
+    if not isinstance(value, dict):
+        return False
+    if "resourceType" not in value:
+        return isinstance(value.get("endplate"), str) and "problems" in value
+    meta = value.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    return value["resourceType"] == "Bundle" and any(
+        isinstance(tag, dict) and tag.get("system") == USE_SYSTEM
+        for tag in (tags if isinstance(tags, list) else ())
+    )
+
+
+def _nothing(folder: Path, problems: Sequence[Problem], own: Sequence[Path]) -> InputProblem:
+    first = problems[0] if problems else None
+    why = f" {' '.join((first.says, *first.try_))}" if first else ""
+    if own and not first:
+        why = f" {own[0].name} is {_OWN}."
     return InputProblem(
         f"{folder.name}: nothing in it can be used. Records, images, masks or a case.toml are "
         f"needed; none could be understood.{why} Run 'endplate read' on a case that works to "
@@ -237,14 +277,140 @@ def _one_person(reading: FhirReading, series: Sequence[Series]) -> None:
     for first, second in combinations(series, 2):
         if why := first.identity.contradicts(second.identity):
             raise _two_persons(f"image series with different {' and '.join(why)}")
-    for person in people:
+    for person, one_series in product(people, series):
+        born, there = _digits(person.birth_date), one_series.identity.birth_date
         of_record = Identity(
-            birth_date=(person.birth_date or "").replace("-", ""),
+            birth_date="" if there.startswith(born) else born,
             sex={"female": "F", "male": "M", "other": "O"}.get(person.sex or "", ""),
         )
-        for one_series in series:
-            if why := of_record.contradicts(one_series.identity):
-                raise _two_persons(f"a record and images with different {' and '.join(why)}")
+        if why := of_record.contradicts(one_series.identity):
+            raise _two_persons(f"a record and images with different {' and '.join(why)}")
+
+
+def _digits(birth_date: str | None) -> str:
+    return (birth_date or "").replace("-", "")
+
+
+def _one_name(
+    reading: FhirReading, series: Sequence[Series], paths: Sequence[Path], intake: Intake
+) -> None:
+    """Compare names, where a record and images do not contradict each other otherwise.
+
+    Names without any word in common end the run, unless the birth dates agree: people change
+    their names, but not all of it at once.
+    """
+    people = reading.identities
+    of_images = [(one, _name_in_images(one)) for one in series] if people else []
+    if not any(words for _, words in of_images):
+        return
+    of_record = _names_in_record(paths)
+    ids = [p.subject for p in people] + [i.partition("|")[2] for p in people for i in p.identifiers]
+    for one, words in of_images:
+        named = words - _words(one.identity.patient_id, *ids)  # a pseudonym is no name
+        if not _nothing_in_common(named, of_record):
+            continue
+        born = one.identity.birth_date
+        if not any(
+            born and p.birth_date and born.startswith(_digits(p.birth_date)) for p in people
+        ):
+            raise _two_persons(
+                "a record and images with different names, and no birth date in both to compare"
+            )
+        intake.problem(
+            "case.names_differ",
+            "The images and the record agree in the birth date and have no word of the name in "
+            "common; both were used.",
+            one.source,
+            ("Check that they are of the same person.",),
+        )
+
+
+def _words(*texts: str) -> set[str]:
+    """The words of names without case, accents and punctuation; umlauts also as ae, oe, ue."""
+    found: set[str] = set()
+    for text in texts:
+        whole = unicodedata.normalize("NFC", text).casefold().replace("'", "").replace("\u2019", "")
+        for letters in (_PLAIN, _SPELT_OUT):
+            parts = unicodedata.normalize("NFKD", whole.translate(letters))
+            plain = "".join(c for c in parts if not unicodedata.combining(c))
+            found.update(re.findall(r"[^\W_]+", plain))
+    return {word for word in found if len(word) > 1 or not word.isascii()} - _NOBODY
+
+
+def _nothing_in_common(one: set[str], other: set[str]) -> bool:
+    """Whether two names are different; those in different scripts cannot be compared."""
+    latin = [{word for word in words if word.isascii()} for words in (one, other)]
+    foreign = [one - latin[0], other - latin[1]]
+    comparable = [both for both in (latin, foreign) if all(both)]
+    return bool(comparable) and not any(set.intersection(*both) for both in comparable)
+
+
+def _name_in_images(series: Series) -> set[str]:
+    """The words of the name in a series' first file; none where it was taken out."""
+    if not series.planes:
+        return set()
+    try:
+        with disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's warnings print values
+            data = dcmread(
+                series.planes[0].header.path,
+                stop_before_pixels=True,
+                force=True,
+                specific_tags=["PatientName", "PatientIdentityRemoved"],
+            )
+            name = str(data.get("PatientName") or "")
+            removed = str(data.get("PatientIdentityRemoved") or "")
+    except Exception:  # pydicom answers broken bytes with many kinds of exceptions
+        return set()
+    if removed.strip().upper() == "YES":
+        return set()
+    # Family, given and middle name of each script; prefix and suffix are no names.
+    return _words(*("^".join(script.split("^")[:3]) for script in name.split("=")))
+
+
+def _names_in_record(paths: Iterable[Path]) -> set[str]:
+    """The words of every name of every Patient in FHIR files."""
+    found: set[str] = set()
+    for path in paths:
+        for patient in _patients(_values(path)):
+            for name in _listed(patient.get("name")):
+                if isinstance(name, dict):
+                    given = _listed(name.get("given"))
+                    texts = [name.get("family"), name.get("text"), *given]
+                    found |= _words(*(text for text in texts if isinstance(text, str)))
+    return found
+
+
+def _values(path: Path) -> Iterator[Any]:
+    """The JSON values of a FHIR file; what cannot be read, its reader says."""
+    try:
+        try:
+            yield source.parsed(source.document(path))
+        except source.NotJson:
+            for _, line in source.lines(path):
+                if line and b'"Patient"' in line:
+                    with suppress(source.NotJson):
+                        yield source.parsed(line)
+    except source.Unreadable:
+        return
+
+
+def _patients(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Every Patient: by itself, in a list, in a bundle, or contained in a resource."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _patients(value)
+        elif isinstance(value, dict):
+            if value.get("resourceType") == "Patient":
+                yield value
+            entries = [
+                e.get("resource") for e in _listed(value.get("entry")) if isinstance(e, dict)
+            ]
+            yield from _patients([*entries, *_listed(value.get("contained"))])
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _differ(one: str | None, other: str | None) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from endplate.facts import InputProblem
@@ -17,8 +17,8 @@ def output_folder(folder: Path) -> Iterator[Path]:
     """A fresh folder to write into, whose files move into `folder` only if all went well.
 
     The files are written beside their place first and then renamed, so that a full disk, a
-    crash or Ctrl-C leaves no half-written file; files that were there before stay until they
-    are replaced.
+    crash or Ctrl-C leaves no half-written file and no empty folder; files that were there
+    before stay until they are replaced.
 
     Raises
     ------
@@ -26,35 +26,52 @@ def output_folder(folder: Path) -> Iterator[Path]:
         If `folder` cannot be made or written to, or the disk is full.
     """
     parent = folder.absolute().parent
+    made = [p for p in (parent, *parent.parents) if not p.exists()]
+    draft: Path | None = None
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError
-        if folder.exists() and not os.access(folder, os.W_OK):
-            raise PermissionError
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
-    except OSError as problem:
-        raise _cannot_write(folder, problem) from None
-    try:
+        draft = _draft(folder, parent)
         yield draft
-        _move(draft, folder)
+        _move(draft, folder, made)
     except OSError as problem:
+        _remove(draft, made)
         raise _cannot_write(folder, problem) from None
-    finally:
+    except BaseException:
+        _remove(draft, made)
+        raise
+    _remove(draft, [])
+
+
+def _draft(folder: Path, parent: Path) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise PermissionError
+    return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
+
+
+def _remove(draft: Path | None, made: list[Path]) -> None:
+    """Remove the draft and those folders that this run made, innermost first, if they are empty."""
+    if draft is not None:
         shutil.rmtree(draft, ignore_errors=True)
+    for path in made:
+        with suppress(OSError):
+            path.rmdir()
 
 
-def _move(draft: Path, folder: Path) -> None:
+def _move(draft: Path, folder: Path, made: list[Path]) -> None:
+    """Move the files into their place; folders that are made for them are added to `made`."""
     draft.chmod(0o777 & ~_umask())  # mkdtemp makes it private, an output folder is not
     if not folder.exists():
         draft.rename(folder)
         return
     for path in sorted(draft.rglob("*")):
         target = folder / path.relative_to(draft)
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        else:
+        if not path.is_dir():
             os.replace(path, target)
+        elif not target.is_dir():
+            target.mkdir()
+            made.insert(0, target)
 
 
 def _umask() -> int:

@@ -189,7 +189,10 @@ class Intake:
                     f"{concept.name}: lies outside {low:g} to {high:g} {concept.unit} and was "
                     f"not used; the unit or the value is wrong.",
                     where,
-                    ("Check the unit first: a result in another unit is the usual cause.",),
+                    (
+                        "Check the unit first: a result in another unit is the usual cause.",
+                        "If value and unit are right, it may need action at once: call for it.",
+                    ),
                 )
                 return None, ()
         if concept.usual is not None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from endplate.evidence import Evidence, Row
-from endplate.facts import Fact
+from endplate.facts import Fact, Value, replaced
 from endplate.findings import Finding, Stage, Status, Urgency
 from endplate.levels import Column, Level, Span, Transition, is_vertebra
 from endplate.record import Patient
@@ -88,6 +88,33 @@ def _unknown(says: str, source: str, facts: list[Fact], missing: str, *rows: Row
         rests_on=rows,
         stage=Stage.BACKGROUND,
     )
+
+
+def told(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    """The facts, with tube voltage and contrast that somebody typed put beside the attenuation.
+
+    An image file may not say how it was taken, and a typed attenuation never does. What was
+    typed counts where the record holds the attenuation of one CT only, and never against what
+    an image's own header says.
+    """
+    given = tuple(facts)
+    headers = {f.source for f in given if f.what == "imaging.series"}
+    typed: dict[str, Value] = {}
+    for name in ("tube_voltage", "contrast"):
+        what = f"imaging.ct.{name}"
+        found = [f for f in given if f.what == what and f.source not in headers]
+        if len(found) == 1:
+            value = found[0].value
+            typed[name] = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+    scans = {f.source if f.method else "" for f in given if f.what in ATTENUATION}
+    if not typed or len(scans) != 1:
+        return given
+    return tuple(_told(f, typed) if f.what in ATTENUATION else f for f in given)
+
+
+def _told(fact: Fact, typed: Mapping[str, Value]) -> Fact:
+    unsaid = {k: v for k, v in typed.items() if fact.details.get(k, "unknown") == "unknown"}
+    return replaced(fact, details={**fact.details, **unsaid}) if unsaid else fact
 
 
 @rule("measurement.contrast", reads=ATTENUATION)

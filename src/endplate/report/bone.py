@@ -41,7 +41,7 @@ def _point(name: str, fact: Fact, decimals: int) -> Point:
     text = f"{fact.number:.{decimals}f}"
     if low is not None and high is not None:
         text += f" ({low:.{decimals}f} to {high:.{decimals}f})"
-    return Point(name, fact.number, text, low, high, doubt="; ".join(fact.doubts))
+    return Point(name, float(fact.number), text, low, high, doubt="; ".join(fact.doubts))
 
 
 def _t_scores(patient: Patient, evidence: Evidence) -> Panel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 
 from endplate import evidence
@@ -9,6 +11,7 @@ from endplate.bone.bone_quality_score import vertebral_bone_quality
 from endplate.bone.densitometry import spine_vertebrae
 from endplate.bone.fracture_risk import fracture_index, ost, trabecular_bone_score
 from endplate.bone.nutrients import vitamin_d
+from endplate.bone.perioperative import time_before_surgery
 from endplate.findings import Status
 
 from patients import patient
@@ -147,7 +150,15 @@ def test_positions_are_not_shown_where_all_agree():
 
 
 @pytest.mark.parametrize(
-    "level, category", [(59.9, "on_target"), (60.0, "on_target"), (60.1, "above_target")]
+    "level, category",
+    [
+        (34.9, "insufficient"),
+        (35.0, "on_target"),
+        (35.1, "on_target"),
+        (59.9, "on_target"),
+        (60.0, "on_target"),
+        (60.1, "above_target"),
+    ],
 )
 def test_the_reviews_vitamin_d_target_by_a_clinics_choice(level, category, clinic):
     theirs = clinic(
@@ -158,6 +169,18 @@ def test_the_reviews_vitamin_d_target_by_a_clinics_choice(level, category, clini
     found = vitamin_d.one(known, theirs)
     assert found.category == category
     assert [p.holder for p in found.positions if p.default] == ["Patel 2024"]
+
+
+# Two courses of teriparatide; the first ends so many days before the second begins.
+@pytest.mark.parametrize("days, category", [(44, "under_way"), (45, "under_way"),
+                                            (46, "under_way_too_short")])  # fmt: skip
+def test_a_break_between_two_courses(days, category):
+    begun = date(2026, 5, 20)
+    known = patient().woman(70).having("condition.osteoporosis")
+    known.wanting("fusion", "L4-S1", date(2026, 7, 1)).having("intent.elective")
+    known.having("medicine.teriparatide", on=date(2025, 6, 1), until=begun - timedelta(days=days))
+    known.having("medicine.teriparatide", on=begun)
+    assert time_before_surgery.one(known.known_on(), SHIPPED).category == category
 
 
 _NORMAL = {"repetition_time": 600.0, "echo_time": 12.0, "contrast": "no"}

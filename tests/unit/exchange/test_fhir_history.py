@@ -93,6 +93,24 @@ def test_what_was_ruled_out_or_entered_in_error_is_listed_only(status):
     assert reading.facts == () and len(reading.ignored) == 1 and reading.problems == ()
 
 
+@pytest.mark.parametrize(
+    "status, answer",
+    [("confirmed", "yes"), ("unconfirmed", "unknown"), ("provisional", "unknown"),
+     ("differential", "unknown")],
+)  # fmt: skip
+def test_a_diagnosis_that_is_not_confirmed_is_not_taken_for_one(status, answer):
+    reading = read(condition(verificationStatus=coded(status)))
+    known = PatientRecord.of(reading.facts).known_on(TODAY)
+    assert known.has("condition.osteoporosis").answer == answer
+
+
+@pytest.mark.parametrize("onset, answer", [("2025", "unknown"), ("2024", "no"), ("2025-12", "yes")])
+def test_a_year_alone_does_not_say_that_it_was_long_ago(onset, answer):
+    reading = read(condition("condition.stroke", onsetDateTime=onset))
+    known = PatientRecord.of(reading.facts).known_on(date(2026, 6, 1))
+    assert known.within("condition.stroke", 365).answer == answer
+
+
 @pytest.mark.parametrize("status", ["unconfirmed", "provisional", "differential", "strange"])
 def test_what_is_not_confirmed_is_doubtful(status):
     assert one(condition(verificationStatus=coded(status))).quality == "doubtful"

@@ -61,6 +61,17 @@ def test_each_ingredient_of_a_combination_counts():
     assert set(values(read(request(product)))) == {ALENDRONATE, "medicine.cholecalciferol"}
 
 
+@pytest.mark.parametrize("product", ["Xgeva", "denosumab 120 MG in 1.7 ML", "Denosumab 120mg"])
+def test_denosumab_in_the_dose_of_oncology_is_another_medicine(product):
+    assert set(values(read(request(product)))) == {"medicine.denosumab_oncology"}
+    assert set(values(read(request("denosumab 60 MG/ML")))) == {"medicine.denosumab"}
+
+
+def test_not_taken_now_does_not_say_never():
+    known = PatientRecord.of(read(statement(status="not-taken")).facts).known_on(TODAY)
+    assert known.has(ALENDRONATE).no and known.ever(ALENDRONATE).unknown
+
+
 def test_an_unknown_medicine_is_kept_in_its_own_words():
     fact = one(request("Simvastatin 20 MG"))
     assert (fact.what, fact.value) == ("medicine.other", "Simvastatin 20 MG")
@@ -161,7 +172,8 @@ def test_the_validity_or_the_dosage_gives_the_end():
     valid = {"validityPeriod": {"start": "2025-03-01", "end": "2025-09-01"}}
     fact = one(request(status="completed", dispenseRequest=valid))
     assert fact.until == date(2025, 9, 1) and fact.quality == "ok"
-    assert taken(request(dispenseRequest=valid)).no
+    active = request(dispenseRequest=valid)  # the prescription ends, the course need not
+    assert taken(active).yes and one(active).quality == "doubtful"
     assert one(request(authoredOn=..., dispenseRequest=valid)).on == date(2025, 3, 1)
     bounds = [{"timing": {"repeat": {"boundsPeriod": {"end": "2025-04-01"}}}}]
     assert one(request(dosageInstruction=bounds)).until == date(2025, 4, 1)

@@ -66,6 +66,24 @@ def test_a_typed_attenuation_leaves_the_gate_unknown_and_no_attenuation_leaves_i
     assert asked(rule) == ()
 
 
+def test_what_was_typed_of_the_scan_counts_where_the_header_is_silent():
+    typed = [fact("imaging.ct.tube_voltage", 120.0), fact("imaging.ct.contrast", False)]
+    (told, *_) = gates.told([hounsfield(), *typed])
+    assert told.details["tube_voltage"] == 120.0 and told.details["contrast"] == "no"
+    (own, *_) = gates.told([hounsfield(tube_voltage=100.0, contrast="unknown"), *typed])
+    assert own.details["tube_voltage"] == 100.0 and own.details["contrast"] == "no"
+
+
+def test_what_was_typed_is_not_given_to_one_of_two_scans():
+    typed = fact("imaging.ct.tube_voltage", 120.0)
+    scans = [fact("ct.hounsfield.axial", 120.0, level="L1", source=n, method="m") for n in "ab"]
+    assert all("tube_voltage" not in f.details for f in gates.told([*scans, typed])[:2])
+    of_another = fact("imaging.ct.tube_voltage", 100.0, source="series")
+    header = fact("imaging.series", "CT", source="series")
+    told = gates.told([scans[0], header, of_another])
+    assert "tube_voltage" not in told[0].details
+
+
 def test_each_image_is_asked_for_itself():
     facts = [
         fact(THREE, 120, level="L1", source="a", details={"contrast": "yes"}),

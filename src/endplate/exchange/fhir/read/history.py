@@ -20,6 +20,7 @@ from endplate.exchange.fhir.read.resource import (
     begins,
     ends,
     judged,
+    latest_day,
 )
 from endplate.exchange.fhir.read.site import NOWHERE, SNOMED, Place, level_in
 from endplate.vocabulary import concept
@@ -93,6 +94,8 @@ def condition(resource: Resource) -> None:
     until, ended = (None, ()) if lasts else _end(resource, status, on)
     if status and status not in _PRESENT:
         details["clinical_status"] = elements.clipped(status, 40)
+    if elements.code(json, "verificationStatus") in _DOUBTED:
+        details["certainty"] = "possible"  # considered, and not confirmed: neither yes nor no
     _present(
         resource, target or OTHER_CONDITION, spoken, on, until, doubts + dated + ended, details
     )
@@ -188,6 +191,7 @@ def _onset(
     found = elements.when(json, "onsetDateTime") or elements.period(json, "onsetPeriod")[0]
     details: dict[str, float | str] = {}
     if found is not None:
+        details |= latest_day(found)
         return (*begins(found), details)
     on = _by_age(resource, "onset")
     if on is not None:
@@ -195,8 +199,9 @@ def _onset(
     text = elements.word(json, "onsetString")
     if text:
         details["onset"] = elements.clipped(text, 80)
-    on, doubts = begins(elements.when(json, "recordedDate"))
-    return on, (*doubts, _BY_RECORD) if on else (), details
+    recorded = elements.when(json, "recordedDate")
+    on, doubts = begins(recorded)
+    return on, (*doubts, _BY_RECORD) if on else (), details | latest_day(recorded)
 
 
 def _by_age(resource: Resource, name: str) -> date | None:

@@ -67,12 +67,15 @@ _NO_ORDER = frozenset({"proposal", "plan", "option"})
 _PAST = frozenset({"completed", "stopped"})
 _END_UNKNOWN = "it has ended, the record does not say when; the end given is the last day noted"
 _NOT_TO_BE_GIVEN = "ordered not to be given"
+_NO_LONGER_VALID = "said to be active, but the prescription is no longer valid"
 _BY_ASSERTION = "dated by the day on which it was stated"
 _SUPPLY_ENDS = "the end is that of the supply handed out"
 
 OTHER = Target(concept("medicine.other"))
 LAST_DENOSUMAB = Target(concept("medicine.denosumab.last_dose"))
-DENOSUMAB = "medicine.denosumab"
+DENOSUMAB, DENOSUMAB_ONCOLOGY = "medicine.denosumab", "medicine.denosumab_oncology"
+# The product for bone metastases holds 120 mg in 1.7 mL, the one for osteoporosis 60 mg in 1 mL.
+_ONCOLOGY_DOSE = re.compile(r"\b(120 ?mg|1[.,]7 ?ml)\b", re.IGNORECASE)
 GLUCOCORTICOID = "medicine.glucocorticoid"
 
 # A glucocorticoid on the skin, in the eye or in the airways is not a systemic one.
@@ -106,6 +109,10 @@ def _ingredients(spoken: Codeable) -> tuple[Target, ...]:
             name = vocabulary.named_in(part, "medicine.")
             if name is not None:
                 found.setdefault(name, Target(concept(name)))
+    if DENOSUMAB in found and any(_ONCOLOGY_DOSE.search(text) for text in spoken.texts):
+        found.setdefault(DENOSUMAB_ONCOLOGY, Target(concept(DENOSUMAB_ONCOLOGY)))
+    if DENOSUMAB_ONCOLOGY in found:
+        found.pop(DENOSUMAB, None)
     wider = {parent for name in found for parent in vocabulary.ancestors(name)}
     return tuple(target for name, target in found.items() if name not in wider)
 
@@ -156,6 +163,8 @@ def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
             OTHER, spoken.words, on=course.on, until=course.until, doubts=course.doubts,
             details=details,
         )  # fmt: skip
+    if not course.taken:
+        details["denied"] = "at_present"  # it does not say that it was never taken
     for target in targets:
         resource.take(
             target, course.taken, on=course.on, until=course.until, doubts=course.doubts,
@@ -215,9 +224,12 @@ def request(resource: Resource) -> None:
         _take(resource, Course(on, None, (*doubts, *dated, _NOT_TO_BE_GIVEN), False), dosage)
         return
     status = elements.code(json, "status")
-    _take(
-        resource, _course(resource, status, begun, valid_to or last, doubts, "authoredOn"), dosage
-    )
+    # The validity is that of the prescription: an order still active beyond it is still taken.
+    if valid_to is not None and last is None and status in _PAST:
+        last = valid_to
+    elif valid_to is not None and valid_to.last < resource.reader.today:
+        doubts = (*doubts, _NO_LONGER_VALID)
+    _take(resource, _course(resource, status, begun, last, doubts, "authoredOn"), dosage)
 
 
 def statement(resource: Resource) -> None:

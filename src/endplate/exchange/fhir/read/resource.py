@@ -219,6 +219,11 @@ def begins(found: When | None) -> tuple[date | None, tuple[str, ...]]:
     return (found.first, found.doubts) if found else (None, ())
 
 
+def latest_day(found: When | None) -> dict[str, float | str]:
+    """The last day that an incomplete date may mean, as a detail of the fact that it dates."""
+    return {"on_latest": found.last.isoformat()} if found and found.last != found.first else {}
+
+
 def ends(found: When | None, today: date) -> tuple[date | None, tuple[str, ...]]:
     """The last day that a date may mean; an incomplete one does not reach beyond today."""
     if found is None:

@@ -234,7 +234,8 @@ def probabilities(on: date, finding: AnyFinding) -> list[tuple[str, float, date]
     """Concept, probability in percent and first day of each probability that a finding states."""
     parts = PROBABILITIES[finding.rule]
     if not parts:
-        given = [f for f in finding.because if _IN_ITS_NAME.search(name_of(f.what))]
+        named = (f for f in finding.because if _IN_ITS_NAME.search(name_of(f.what)))
+        given = [f for f in named if "comparator" not in f.details]  # a bound is no probability
         return [(f.what, f.number, f.on or on) for f in given]
     stated = {what: finding.parts.get(part) if part else finding.value
               for what, part in parts.items()}  # fmt: skip
