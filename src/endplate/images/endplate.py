@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from endplate.images.frame import Block, Bools, Floats, Plane
+from endplate.images.frame import CRANIAL, LEFT, POSTERIOR, Block, Bools, Floats, Frame
 from endplate.images.vertebra import NotMeasurable
 from endplate.images.volume import Points
 
