@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import combinations, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydicom import dcmread
-from pydicom.config import disable_value_validation
 
 from endplate.exchange import masks as mask_files
 from endplate.exchange import nifti, nrrd, typed
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import is_dicom
-from endplate.exchange.dicom.series import Identity, Series
+from endplate.exchange.dicom.series import Series
 from endplate.exchange.fhir.read import FhirReading, read_fhir, source
 from endplate.exchange.fhir.write.elements import USE_SYSTEM
 from endplate.exchange.intake import Intake
+from endplate.exchange.one_person import one_person, two_persons
 from endplate.facts import InputProblem, Problem
 from endplate.images import labels as label_systems
 from endplate.images.volume import Acquisition, Mask, Volume
@@ -33,10 +26,6 @@ from endplate.record import PatientRecord
 _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
-# Letters whose accent is a part of them, and umlauts as they are spelt where there are none.
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
-_SPELT_OUT = _PLAIN | str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
-_NOBODY = frozenset({"anonymous", "anonymised", "anonymized", "anonym", "anon", "deidentified"})
 _OWN = "an output of Endplate itself, and no source of facts"
 
 
@@ -126,8 +115,7 @@ def read_case(folder: Path, today: date) -> Case:
     reading = _fhir(found.fhir, folder, intake, files, today)
     listed = dicom.find_series(found.dicom)
     intake.add(listed.understood)
-    _one_person(reading, listed.series)
-    _one_name(reading, listed.series, found.fhir, intake)
+    one_person(reading, listed.series, intake)
     images = _series(listed.series, intake, files, today)
     masks = [
         _mask([path], settings.get("labels", "auto"), intake, files, folder)
@@ -259,182 +247,11 @@ def _fhir(
     return reading
 
 
-def _one_person(reading: FhirReading, series: Sequence[Series]) -> None:
-    """End the run where records or images are of two persons."""
-    people = reading.identities
-    for one, other in combinations(people, 2):
-        linked = other.subject in one.same_as or one.subject in other.same_as
-        shared = set(one.identifiers) & set(other.identifiers)
-        if one.subject != other.subject and not linked and not shared:
-            count = len({p.subject for p in people})
-            raise _two_persons(f"{'two' if count == 2 else count} patients in the health record")
-        if _differ(one.birth_date, other.birth_date) or _differ(one.sex, other.sex):
-            raise _two_persons("two different birth dates or sexes in the health record")
-    known = {p.subject for p in people} | {s for p in people for s in p.same_as}
-    others = [s for s in reading.subjects if s not in known]
-    if (known and others) or len(others) > 1:
-        raise _two_persons("resources of the health record that are about different patients")
-    for first, second in combinations(series, 2):
-        if why := first.identity.contradicts(second.identity):
-            raise _two_persons(f"image series with different {' and '.join(why)}")
-    for person, one_series in product(people, series):
-        born, there = _digits(person.birth_date), one_series.identity.birth_date
-        of_record = Identity(
-            birth_date="" if there.startswith(born) else born,
-            sex={"female": "F", "male": "M", "other": "O"}.get(person.sex or "", ""),
-        )
-        if why := of_record.contradicts(one_series.identity):
-            raise _two_persons(f"a record and images with different {' and '.join(why)}")
-
-
-def _digits(birth_date: str | None) -> str:
-    return (birth_date or "").replace("-", "")
-
-
-def _one_name(
-    reading: FhirReading, series: Sequence[Series], paths: Sequence[Path], intake: Intake
-) -> None:
-    """Compare names, where a record and images do not contradict each other otherwise.
-
-    Names without any word in common end the run, unless the birth dates agree: people change
-    their names, but not all of it at once.
-    """
-    people = reading.identities
-    of_images = [(one, _name_in_images(one)) for one in series] if people else []
-    if not any(words for _, words in of_images):
-        return
-    of_record = _names_in_record(paths)
-    ids = [p.subject for p in people] + [i.partition("|")[2] for p in people for i in p.identifiers]
-    for one, words in of_images:
-        named = words - _words(one.identity.patient_id, *ids)  # a pseudonym is no name
-        if not _nothing_in_common(named, of_record):
-            continue
-        born = one.identity.birth_date
-        if not any(
-            born and p.birth_date and born.startswith(_digits(p.birth_date)) for p in people
-        ):
-            raise _two_persons(
-                "a record and images with different names, and no birth date in both to compare"
-            )
-        intake.problem(
-            "case.names_differ",
-            "The images and the record agree in the birth date and have no word of the name in "
-            "common; both were used.",
-            one.source,
-            ("Check that they are of the same person.",),
-        )
-
-
-def _words(*texts: str) -> set[str]:
-    """The words of names without case, accents and punctuation; umlauts also as ae, oe, ue."""
-    found: set[str] = set()
-    for text in texts:
-        whole = unicodedata.normalize("NFC", text).casefold().replace("'", "").replace("\u2019", "")
-        for letters in (_PLAIN, _SPELT_OUT):
-            parts = unicodedata.normalize("NFKD", whole.translate(letters))
-            plain = "".join(c for c in parts if not unicodedata.combining(c))
-            found.update(re.findall(r"[^\W_]+", plain))
-    return {word for word in found if len(word) > 1 or not word.isascii()} - _NOBODY
-
-
-def _nothing_in_common(one: set[str], other: set[str]) -> bool:
-    """Whether two names are different; those in different scripts cannot be compared."""
-    latin = [{word for word in words if word.isascii()} for words in (one, other)]
-    foreign = [one - latin[0], other - latin[1]]
-    comparable = [both for both in (latin, foreign) if all(both)]
-    return bool(comparable) and not any(set.intersection(*both) for both in comparable)
-
-
-def _name_in_images(series: Series) -> set[str]:
-    """The words of the name in a series' first file; none where it was taken out."""
-    if not series.planes:
-        return set()
-    try:
-        with disable_value_validation(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings print values
-            data = dcmread(
-                series.planes[0].header.path,
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=["PatientName", "PatientIdentityRemoved"],
-            )
-            name = str(data.get("PatientName") or "")
-            removed = str(data.get("PatientIdentityRemoved") or "")
-    except Exception:  # pydicom answers broken bytes with many kinds of exceptions
-        return set()
-    if removed.strip().upper() == "YES":
-        return set()
-    # Family, given and middle name of each script; prefix and suffix are no names.
-    return _words(*("^".join(script.split("^")[:3]) for script in name.split("=")))
-
-
-def _names_in_record(paths: Iterable[Path]) -> set[str]:
-    """The words of every name of every Patient in FHIR files."""
-    found: set[str] = set()
-    for path in paths:
-        for patient in _patients(_values(path)):
-            for name in _listed(patient.get("name")):
-                if isinstance(name, dict):
-                    given = _listed(name.get("given"))
-                    texts = [name.get("family"), name.get("text"), *given]
-                    found |= _words(*(text for text in texts if isinstance(text, str)))
-    return found
-
-
-def _values(path: Path) -> Iterator[Any]:
-    """The JSON values of a FHIR file; what cannot be read, its reader says."""
-    try:
-        try:
-            yield source.parsed(source.document(path))
-        except source.NotJson:
-            for _, line in source.lines(path):
-                if line and b'"Patient"' in line:
-                    with suppress(source.NotJson):
-                        yield source.parsed(line)
-    except source.Unreadable:
-        return
-
-
-def _patients(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Every Patient: by itself, in a list, in a bundle, or contained in a resource."""
-    for value in values:
-        if isinstance(value, list):
-            yield from _patients(value)
-        elif isinstance(value, dict):
-            if value.get("resourceType") == "Patient":
-                yield value
-            entries = [
-                e.get("resource") for e in _listed(value.get("entry")) if isinstance(e, dict)
-            ]
-            yield from _patients([*entries, *_listed(value.get("contained"))])
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _differ(one: str | None, other: str | None) -> bool:
-    """Whether two texts contradict each other; a birth year does not contradict its dates."""
-    return (
-        bool(one and other)
-        and not (one or "").startswith(other or "")
-        and not (other or "").startswith(one or "")
-    )
-
-
-def _two_persons(what: str) -> InputProblem:
-    return InputProblem(
-        f"Case: holds the data of more than one person. One person's data is needed; there are "
-        f"{what}. Take out what does not belong, and check every file; an export of many persons "
-        f"is read with endplate read --population. Nothing was written."
-    )
-
-
 def _one_birth_date(intake: Intake) -> None:
     """As `PatientRecord.of`, but named as what it is before the record is made."""
     for what in ("person.birth_date", "person.sex"):
         if len({f.value for f in intake.facts if f.what == what}) > 1:
-            raise _two_persons("sources with different birth dates or sexes")
+            raise two_persons("sources with different birth dates or sexes")
 
 
 # -- images ---------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ class Identity:
     issuer: str = ""
     birth_date: str = ""
     sex: str = ""
+    name: str = ""
 
     def contradicts(self, other: Identity) -> tuple[str, ...]:
         """By what two identities cannot be one person's; what is empty contradicts nothing."""
@@ -410,11 +411,13 @@ def _padding(plane: Frame) -> float | None:
 
 
 def _identity(file: Header) -> Identity:
+    removed = file.text("PatientIdentityRemoved").upper() == "YES"
     return Identity(
         file.text("PatientID"),
         file.text("IssuerOfPatientID"),
         file.text("PatientBirthDate"),
         file.text("PatientSex"),
+        "" if removed else str(file.converted("PatientName") or ""),
     )
 
 
