@@ -36,6 +36,51 @@ GRADES = ("severe", "moderate", "mild")
 GRADED = Span(Level.T4, Level.L4)
 
 
+def at_edges(heights: Mapping[str, float], evidence: Evidence) -> tuple[float, float]:
+    """The anterior and posterior heights at the edges of a body, by which Genant grades.
+
+    Parameters
+    ----------
+    heights
+        ``anterior`` and ``posterior`` at their positions, in any unit.
+    """
+    front, back = heights["anterior"], heights["posterior"]
+    (over_front, over_back) = _beyond(evidence)
+    return front + (front - back) * over_front, back + (back - front) * over_back
+
+
+def edge_errors(errors: Mapping[str, float], evidence: Evidence) -> tuple[float, float]:
+    """Standard errors of `at_edges`, from those at the two positions."""
+    front, back = errors["anterior"], errors["posterior"]
+    (over_front, over_back) = _beyond(evidence)
+    return (
+        math.hypot((1 + over_front) * front, over_front * back),
+        math.hypot((1 + over_back) * back, over_back * front),
+    )
+
+
+def _beyond(evidence: Evidence) -> tuple[float, float]:
+    """How far the edges lie beyond the two positions, in parts of the way between these."""
+    front, back = (
+        evidence.row(f"measurement.height.{n}_position").number for n in ("anterior", "posterior")
+    )
+    return front / (back - front), (1 - back) / (back - front)
+
+
+def crush_references(
+    level: Level, undeformed: Iterable[Level], column: Column, evidence: Evidence
+) -> list[Level]:
+    """The vertebrae that a crush of `level` is measured against; none where too few are sound."""
+    sound = sorted({v for v in undeformed if v in GRADED and v != level})
+    if len(sound) < evidence.row("measurement.genant.least_undeformed").number:
+        return []
+    order = {v: n for n, v in enumerate(column.levels)}
+    farthest = evidence.row("measurement.genant.crush_within_levels").number
+    above = [v for v in sound if v < level and order[level] - order[v] <= farthest][-1:]
+    below = [v for v in sound if v > level and order[v] - order[level] <= farthest][:1]
+    return above + below
+
+
 def genant_grade(loss: float, evidence: Evidence) -> tuple[str, Row]:
     """The Genant grade of a loss of height in percent, and the row that decides it.
 

@@ -43,6 +43,7 @@ EVERYTHING = frozenset(
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
 _ONLY_CT = -500.0
+_GRADED = tuple(v for v in Level if v in gates.GRADED)
 
 _METHODS = {
     "ct.hounsfield.three_location": "endplate.ct.three_location/1",
@@ -349,7 +350,9 @@ class _Run:
             "loss": round(losses[worst].value, 1),
             "grade_low": grades[0],
             "grade_high": grades[1],
-            "crush": f"against {reference}" if reference else "not assessed: no sound neighbour",
+            "crush": f"against {reference}"
+            if reference
+            else "not assessed: too few sound vertebrae near it",
         }
         if grades[0] != grades[1]:
             doubts = (*doubts, f"the error of the heights reaches from {grades[0]} to {grades[1]}")
@@ -361,33 +364,55 @@ class _Run:
     def _grade_deformities(self) -> dict[str, tuple[dict[str, Estimate], str]]:
         """Losses of height by level, and the neighbours that crush was measured against."""
         mild = self.evidence.row("measurement.genant.mild")
+        edges = {name: self._edges(vertebra) for name, vertebra in self.vertebrae.items()}
         found: dict[str, tuple[dict[str, Estimate], str]] = {}
-        for name, vertebra in self.vertebrae.items():
-            heights = vertebra.heights
+        for name, (front, back) in edges.items():
             losses = {
-                "vertebra.wedge": _loss(heights["anterior"], heights["posterior"]),
-                "vertebra.biconcavity": _loss(heights["middle"], heights["posterior"]),
+                "vertebra.wedge": _loss(front, back),
+                "vertebra.biconcavity": _loss(self.vertebrae[name].heights["middle"], back),
             }
             found[name] = (losses, "")
-        sound = {n for n, (x, _) in found.items() if not any(mild.met(e.value) for e in x.values())}
         column = Column.of([Level(n) for n in self.vertebrae])
+        sound = {
+            Level(n)
+            for n, (x, _) in found.items()
+            if not any(mild.met(e.value) for e in x.values())
+        }
+
+        def crush(level: Level) -> tuple[Estimate, list[Level]] | None:
+            near = gates.crush_references(level, sound, column, self.evidence)
+            if not near:
+                return None
+            backs = [edges[n.value][1] for n in near]
+            error = float(np.sqrt(sum(x.error**2 for x in backs))) / len(backs)
+            reference = Estimate(float(np.mean([x.value for x in backs])), error)
+            return _loss(edges[level.value][1], reference), near
+
+        # Crushed vertebrae beside each other look sound against each other: the lowest one is
+        # left out, and what is left is measured anew.
+        while True:
+            losses_of = {v: c[0].value for v in sound & set(_GRADED) if (c := crush(v)) is not None}
+            worst = max(losses_of, key=lambda v: (losses_of[v], v), default=None)
+            if worst is None or not mild.met(losses_of[worst]):
+                break
+            sound.discard(worst)
         for name, (losses, _) in list(found.items()):
-            if name not in gates.GRADED:
+            if Level(name) not in gates.GRADED:
                 continue
-            beside = [column.above(Level(name)), column.below(Level(name))]
-            near = [n.value for n in beside if n in sound and n in gates.GRADED]
-            if near:
-                posterior = [self.vertebrae[n].heights["posterior"] for n in near]
-                reference = Estimate(
-                    float(np.mean([p.value for p in posterior])),
-                    float(np.sqrt(sum(p.error**2 for p in posterior))) / len(posterior),
-                )
-                own = self.vertebrae[name].heights["posterior"]
-                losses["vertebra.crush"] = _loss(own, reference)
+            measured_against = crush(Level(name))
+            if measured_against is not None:
+                losses["vertebra.crush"], near = measured_against
                 found[name] = (losses, ", ".join(near))
-            worst = max(e.value for e in losses.values())
-            self.deformity[name] = gates.genant_grade(worst, self.evidence)[0]
+            greatest = max(e.value for e in losses.values())
+            self.deformity[name] = gates.genant_grade(greatest, self.evidence)[0]
         return found
+
+    def _edges(self, vertebra: Vertebra) -> tuple[Estimate, Estimate]:
+        """The heights at the front and the back edge of a body."""
+        heights = vertebra.heights
+        values = gates.at_edges({n: e.value for n, e in heights.items()}, self.evidence)
+        errors = gates.edge_errors({n: e.error for n, e in heights.items()}, self.evidence)
+        return Estimate(values[0], errors[0]), Estimate(values[1], errors[1])
 
     # -- attenuation --
 
