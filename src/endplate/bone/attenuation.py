@@ -120,6 +120,10 @@ def _range_at_120_kv(fact: Fact, evidence: Evidence) -> tuple[float, float]:
     return low, max(possible)
 
 
+# Doubts of a measurement that the sentence says anyway, in its own words.
+_OF_THE_SCAN = ("contrast was given", "it was taken at")
+
+
 def _caveat(fact: Fact, evidence: Evidence) -> str:
     """What to add to a sentence on an attenuation that was not taken as the cut-offs were."""
     voltage, valid = _tube_voltage(fact), evidence.row("bone.hounsfield.tube_voltage.valid").number
@@ -131,6 +135,7 @@ def _caveat(fact: Fact, evidence: Evidence) -> str:
     unknown = [_SHORT[what] for what in acquisition_not_known(fact)]
     if unknown:
         said.append(f"{' and '.join(unknown)} unknown, which can shift it")
+    said += [f"doubtful, as {d}" for d in fact.doubts if not d.startswith(_OF_THE_SCAN)]
     return "".join(f"; {words}" for words in said)
 
 

@@ -100,6 +100,9 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
         says += f"; about the {_ordinal(percentile)} percentile for the age"
     says += "; hyperlipidaemia raises the score" if lipids.yes else ""
     says += "; scores differ between field strengths" if band == "unlikely" else ""
+    left_out = score.details.get("left_out")
+    says += f"; measured without {left_out}" if left_out else ""
+    says += "".join(f"; doubtful, as {d}" for d in score.doubts if not _is_said(d))
     says += "; a DXA decides"
     rows = [evidence.row("bone.vbq.possible"), evidence.row("bone.vbq.indeterminate"), *notes]
     rows += [evidence.row("bone.vbq.norm")] if norm is not None else []
@@ -124,6 +127,11 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
         stage=Stage.NOW if band == "possible" else Stage.BACKGROUND,
         urgency=Urgency.ROUTINE if band == "possible" else Urgency.INFORMATION,
     )
+
+
+def _is_said(doubt: str) -> bool:
+    """Whether a doubt is about what the sentence, or what is missing, says anyway."""
+    return doubt.endswith(("could not be used", "is unknown"))
 
 
 def _gate(evidence: Evidence) -> tuple[Row, ...]:

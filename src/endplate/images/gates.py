@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from itertools import pairwise
 
 from endplate.evidence import Evidence, Row
@@ -322,6 +323,12 @@ def metal(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _newest(patient: Patient, level: str | None) -> list[Fact]:
+    """The losses of height of a vertebra, those of the newest image first."""
+    found = [f for what in DEFORMITIES for f in patient.facts(what) if f.level == level]
+    return sorted(found, key=lambda f: f.on or date.min, reverse=True)
+
+
 @rule("measurement.fracture", reads=tuple(DEFORMITIES))
 def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """How deformed each vertebra is by Genant's grades of the loss of height.
@@ -334,9 +341,14 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """
     worst: dict[str, Fact] = {}
     known: dict[str, set[str]] = {}
+    newest = {
+        level: found[0].source
+        for level in {f.level for what in DEFORMITIES for f in patient.facts(what)}
+        if (found := _newest(patient, level))
+    }
     for what in DEFORMITIES:
         for fact in patient.facts(what):
-            if not is_vertebra(fact.level):
+            if not is_vertebra(fact.level) or fact.source != newest[fact.level]:
                 continue
             known.setdefault(fact.level, set()).add(what)
             if fact.level not in worst or worst[fact.level].number < fact.number:
@@ -360,6 +372,7 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         reach = [genant_grade(end, evidence)[0] for end in fact.interval or ()]
         if len(set(reach)) > 1:
             says += f"; within its error it may be {' to '.join(reach)}"
+        says += "".join(f"; doubtful, as {d}" for d in fact.doubts)
         yield Finding(
             says=says + ".",
             about=level,

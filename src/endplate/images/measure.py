@@ -57,6 +57,10 @@ _METHODS = {
 }
 
 
+class UnknownModality(InputProblem):
+    """Neither header nor values tell whether an image is a CT or an MR."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Measured:
     """What came out of a measurement.
@@ -173,9 +177,10 @@ def _with_known(image: Volume, modality: str | None, posture: Posture | None) ->
         if lowest < _ONLY_CT:
             known = "CT"
     if known not in ("CT", "MR"):
-        raise InputProblem(
+        raise UnknownModality(
             "Image: cannot be measured. It needs to be a CT or a T1 MR; its header does not say "
-            "which it is, and its values do not tell. Say which with the modality option."
+            "which it is, and its values do not tell. Say which: --modality CT or MR, or "
+            'modality = "CT" in case.toml.'
         )
     taken = replace(taken, modality=known, posture=posture or taken.posture)
     return replace(image, acquisition=taken)
@@ -210,7 +215,9 @@ class _Run:
         mask = f"mask {self.mask.volume.name or self.mask.system or 'without a name'}"
         if self.image is None:
             return mask
-        return f"{self.image.name or self.image.uid or 'image without a name'}, {mask}"
+        # Two scans may have one description: what tells them apart belongs to their source.
+        names = dict.fromkeys(n for n in (self.image.name, self.image.uid) if n)
+        return f"{' '.join(names) or 'image without a name'}, {mask}"
 
     def all(self, levels: list[str] | None) -> Measured:
         """Everything that was asked for."""
@@ -262,12 +269,12 @@ class _Run:
 
     def _find_vertebrae(self, there: Mapping[str, Block], names: list[str]) -> None:
         """Measure each vertebra's frame, and say of each whether the image cuts it."""
-        around = [n for n in there if n in Level.__members__ and (n in MEASURABLE or n == Level.S1)]
-        around.sort(key=Level)
-        whole = self.mask.parts != "body"
-        begin = starts(there, around, whole=whole)
-        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
         least = self.evidence.row("measurement.least_voxels")
+        around = [n for n in there if n in Level.__members__ and (n in MEASURABLE or n == Level.S1)]
+        # A stray voxel of a neighbour's label must not turn the line of the spine about.
+        around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
+        begin = starts(there, around, whole=self.mask.parts != "body")
+        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
         fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
@@ -288,9 +295,10 @@ class _Run:
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []
             doubts += ["its label is in pieces"] if fragments.met(block.fragments) else []
             self.doubts[name] = tuple(doubts)
-            self._place(name, block, begin[name].centre, part, anchor)
+            centre = begin[name].centre if name in begin else block.bulk()
+            self._place(name, block, centre, part, anchor)
             if part == "body":
-                self.cut[name] = begin[name].centre
+                self.cut[name] = centre
                 self._problem(
                     "measurement.cut_by_field_of_view",
                     f"{name}: is cut by the field of view and was not measured",
@@ -584,8 +592,11 @@ class _Run:
             self._estimate("mr.marrow_signal", signal.estimate, name, doubts, details,
                            _METHODS["mr.marrow_signal"])  # fmt: skip
         try:
-            if not marrows:
-                raise NotMeasurable("none of L1 to L4 can be used")
+            fewest = self.evidence.row("measurement.vbq.least_levels").number
+            if len(marrows) < fewest:
+                raise NotMeasurable(
+                    f"{len(marrows) or 'none'} of L1 to L4 can be used, and {fewest:g} are needed"
+                )
             usable_fluid = [n for n in self.vertebrae if n not in self.instrumented]
             fluid = bone_quality_score.fluid(
                 image, there, self.vertebrae, usable_fluid, self.evidence
