@@ -64,6 +64,8 @@ class Case:
         What can be measured; images are loaded when they are asked for.
     title
         What the clinic calls the case, if it says so.
+    modality
+        What the images are whose files do not say it: ``CT`` or ``MR``; empty if nobody said.
     """
 
     record: PatientRecord
@@ -73,6 +75,7 @@ class Case:
     images: tuple[CaseImage, ...] = ()
     masks: tuple[Mask, ...] = ()
     title: str = ""
+    modality: str = ""
 
 
 @dataclass(slots=True)
@@ -143,6 +146,7 @@ def read_case(folder: Path, today: date) -> Case:
         images=tuple(images),
         masks=tuple(masks),
         title=settings.get("title", ""),
+        modality=settings.get("modality", ""),
     )
 
 
@@ -426,11 +430,13 @@ def joined(masks: Sequence[Mask]) -> Mask:
         return base
     array = base.volume.array.astype(np.uint16)
     structures = dict(base.structures)
+    # Above every label that is there: the map may hold labels that have no name.
+    number = max(int(array.max(initial=0)), *structures, 0)
     for mask in rest:
         for label, structure in mask.structures.items():
             if structure in structures.values():
                 continue
-            number = max(structures, default=0) + 1
+            number += 1
             array[(mask.volume.array == label) & (array == 0)] = number
             structures[number] = structure
     whole = base.volume
