@@ -170,7 +170,7 @@ def _size(volume: Volume) -> str:
 def _with_known(image: Volume, modality: str | None, posture: Posture | None) -> Volume:
     """The image with its modality settled."""
     taken = image.acquisition
-    known = modality or taken.modality
+    known = taken.modality or modality
     if not known:
         with np.errstate(invalid="ignore"):
             lowest = np.nanmin(image.array) if image.array.size else np.nan
