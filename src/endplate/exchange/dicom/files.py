@@ -43,9 +43,10 @@ _ELEMENTS = """
     DiffusionBValue StudyInstanceUID SeriesInstanceUID SeriesNumber AcquisitionNumber InstanceNumber
     ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID TemporalPositionIdentifier
     SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated
-    BitsStored HighBit PixelRepresentation PixelPaddingValue RescaleIntercept RescaleSlope
-    RescaleType ModalityLUTSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-    SegmentSequence SegmentationType MaximumFractionalValue ReferencedSeriesSequence
+    BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
+    RescaleIntercept RescaleSlope RescaleType ModalityLUTSequence SharedFunctionalGroupsSequence
+    PerFrameFunctionalGroupsSequence SegmentSequence SegmentationType MaximumFractionalValue
+    ReferencedSeriesSequence
 """
 TAG = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in _ELEMENTS.split()}
 _TAGS: list[Any] = list(TAG.values())

@@ -251,8 +251,13 @@ def _coded(segment: Dataset, label: str) -> Coded:
         modifiers += item.get("SegmentedPropertyTypeModifierCodeSequence") or ()
         modifiers += item.get("AnatomicRegionModifierSequence") or ()
     categories = segment.get("SegmentedPropertyCategoryCodeSequence") or ()
-    codes = [[_code(item) for item in items] for items in (categories, types, regions, modifiers)]
-    return coded(*codes, label=label)
+    return coded(
+        [_code(item) for item in categories],
+        [_code(item) for item in types],
+        [_code(item) for item in regions],
+        [_code(item) for item in modifiers],
+        label,
+    )
 
 
 def _code(item: Dataset) -> Code:

@@ -105,8 +105,6 @@ class Series:
         From (column, row, plane) index to LPS mm; None where the series cannot be used.
     tilt
         Degrees by which the planes are sheared against their normal (a tilted gantry).
-    padding
-        The modality value of voxels outside the scanned field, where the header names one.
     problems
         What was found wrong with it.
     unusable
@@ -122,7 +120,6 @@ class Series:
     shape: tuple[int, int, int]
     affine: npt.NDArray[np.float64] | None
     tilt: float = 0.0
-    padding: float | None = None
     identity: Identity = field(default_factory=Identity, repr=False)
     problems: tuple[Problem, ...] = ()
     unusable: str = ""
@@ -305,7 +302,6 @@ def _series(planes: list[Frame], part: str, known: list[Problem], is_placed: boo
         shape=(first.columns, first.rows, len(planes)),
         affine=None if faults.unusable else grid.affine,
         tilt=grid.tilt,
-        padding=_padding(first),
         identity=_identity(first.header),
         problems=tuple(faults.problems),
         unusable=faults.unusable,
@@ -401,13 +397,6 @@ def identity(path: Path) -> Identity:
         return _identity(header(path))
     except Unreadable:
         return Identity()
-
-
-def _padding(plane: Frame) -> float | None:
-    value = plane.header.converted("PixelPaddingValue")
-    if not isinstance(value, int):
-        return None
-    return value * (plane.slope or 1.0) + (plane.intercept or 0.0)
 
 
 def _identity(file: Header) -> Identity:
