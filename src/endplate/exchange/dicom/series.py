@@ -23,7 +23,7 @@ the series cannot be used       ``dicom.missing_slice`` ``dicom.irregular_spacin
 used, and said                  ``dicom.gantry_tilt`` ``dicom.no_series_uid``
                                 ``dicom.mixed_acquisition`` ``dicom.contrast_perhaps``
                                 ``dicom.localizer_perhaps`` ``dicom.field_strength_unit``
-                                ``dicom.unit_unstated``
+                                ``dicom.unit_unstated`` ``dicom.virtual_monoenergetic``
 =============================== ==============================================================
 
 A slice that is left out in the middle leaves a gap, and the series cannot be used; at an end the
