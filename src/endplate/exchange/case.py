@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -424,12 +424,12 @@ def joined(masks: Sequence[Mask]) -> Mask:
     parts = [m for m in masks if "corpus" in m.structures.values() and m not in levels]
     base = levels[0] if levels else masks[0]
     if levels and parts:
-        base = label_systems.bodies(levels[0], parts[0])
+        base = replace(label_systems.bodies(levels[0], parts[0]), cut=levels[0].cut)
     rest = [m for m in masks if m is not (levels[0] if levels else masks[0])]
     if not rest:
         return base
     array = base.volume.array.astype(np.uint16)
-    structures = dict(base.structures)
+    structures, cut = dict(base.structures), set(base.cut)
     # Above every label that is there: the map may hold labels that have no name.
     number = max(int(array.max(initial=0)), *structures, 0)
     for mask in rest:
@@ -439,8 +439,9 @@ def joined(masks: Sequence[Mask]) -> Mask:
             number += 1
             array[(mask.volume.array == label) & (array == 0)] = number
             structures[number] = structure
+            cut |= {structure} & mask.cut
     whole = base.volume
     volume = Volume(
         array, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
     )
-    return Mask(volume, structures, base.parts, base.system)
+    return Mask(volume, structures, base.parts, base.system, frozenset(cut))

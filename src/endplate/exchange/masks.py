@@ -32,6 +32,12 @@ _OFF_AXIS = 0.05
 # Less of a mask than this inside the image: it is of another scan, or of another part of it.
 _LEAST_INSIDE = 0.5
 _ALL_INSIDE = 0.99
+# A structure is cut by the mask's border if it meets it with this many voxels, this part of its
+# largest section beside it, and this part of the section a little further in.
+_FEW_TOUCH = 10
+_BROAD = 0.15
+_STEADY = 0.6
+_NEAR_BORDER_MM = 2.0
 # A vertebra with fewer voxels says nothing about its fit.
 _FEW_VOXELS = 50
 # The check for bone needs no finer voxels than this.
@@ -201,19 +207,33 @@ def on_grid(mask: Mask, image: Volume) -> tuple[Mask, Problems]:
     if len(frames) > 1:
         raise _not_of(mask, image, "they have different DICOM frames of reference")
     problems: list[Problem] = []
-    share = 1.0 if there.same_grid(image) else _share_inside(mask, image)
+    is_same = there.same_grid(image)
+    drawn = {} if is_same else label_systems.boxes(there.array)
+    share = 1.0 if is_same else _share_inside(mask, image, drawn)
     if share < _LEAST_INSIDE:
         raise _not_of(mask, image, f"{share:.0%} of the labelled voxels lie inside the image")
     if share < _ALL_INSIDE:
         says = f"Only {share:.0%} of the mask lies inside the image; structures are cut there."
         problems.append(Problem(problem="mask.partly_outside", says=says, where=there.name))
-    array = there.array if there.same_grid(image) else _nearest(there, image)
+    cut = _cut_by_own_field(mask, image, drawn)
+    if cut:
+        says = (
+            f"The mask was drawn on a part of the image, and its own field cuts {', '.join(cut)} "
+            f"where the image goes on: only a part of each is in the mask."
+        )
+        try_ = ("Segment the whole image, or a part of it that holds whole vertebrae.",)
+        problems.append(
+            Problem(problem="mask.cut_by_its_own_field", says=says, where=there.name, try_=try_)
+        )
+    array = there.array if is_same else _nearest(there, image)
     volume = replace(
         image, array=array, acquisition=there.acquisition, name=there.name, problems=there.problems
     )
     left = label_systems.boxes(array)
     structures = {label: s for label, s in mask.structures.items() if label in left}
-    placed = replace(mask, volume=volume, structures=MappingProxyType(structures))
+    placed = replace(
+        mask, volume=volume, structures=MappingProxyType(structures), cut=mask.cut | {*cut}
+    )
     _check_bone(placed, image, left, problems)
     return placed, tuple(problems)
 
@@ -225,11 +245,11 @@ def _not_of(mask: Mask, image: Volume, why: str) -> InputProblem:
     )
 
 
-def _share_inside(mask: Mask, image: Volume) -> float:
+def _share_inside(mask: Mask, image: Volume, boxes: Boxes) -> float:
     """The share of the named structures' voxels whose centres lie inside the image."""
     labels = mask.volume.array
     inside = total = 0
-    for label, box in label_systems.boxes(labels).items():
+    for label, box in boxes.items():
         if label not in mask.structures:
             continue
         index = np.argwhere(labels[box] == label) + [part.start for part in box]
@@ -238,6 +258,53 @@ def _share_inside(mask: Mask, image: Volume) -> float:
         inside += int(within.sum())
         total += len(index)
     return inside / total if total else 0.0
+
+
+def _cut_by_own_field(mask: Mask, image: Volume, boxes: Boxes) -> list[str]:
+    """Vertebrae and sacrum that end flat at the mask's border, where the image goes on.
+
+    The cord, the canal and the like run out of every field and are not looked at.
+    """
+    labels = mask.volume.array
+    # A DICOM segmentation leaves out empty slices: its first and last one are no border.
+    axes = (0, 1) if mask.volume.uid or mask.volume.frame_of_reference else (0, 1, 2)
+    found = []
+    for label, box in boxes.items():
+        structure = mask.structures.get(label, "")
+        if not (label_systems.is_vertebra(structure) or structure == "sacrum"):
+            continue
+        ends = [(axis, -1) for axis in axes if box[axis].start == 0]
+        ends += [(axis, 1) for axis in axes if box[axis].stop == labels.shape[axis]]
+        inside = labels[box] == label if ends else labels[:0]
+        if any(_ends_flat(inside, box, mask.volume, image, *end) for end in ends):
+            found.append(structure)
+    return found
+
+
+def _ends_flat(
+    inside: npt.NDArray[np.bool_],
+    box: tuple[slice, ...],
+    there: Volume,
+    image: Volume,
+    axis: int,
+    towards: int,
+) -> bool:
+    """Whether one label meets the mask's border with a broad, steady section inside the image.
+
+    A mask cropped to its labels meets its border with their outermost voxels alone: the section
+    there is small, and much smaller than that a little further in.
+    """
+    sections = inside.sum(axis=tuple({0, 1, 2} - {axis}))[::-towards]
+    deeper = sections[min(max(round(_NEAR_BORDER_MM / there.spacing[axis]), 1), len(sections) - 1)]
+    touch = sections[0]
+    if touch < max(_FEW_TOUCH, _BROAD * sections.max()) or touch < _STEADY * deeper:
+        return False
+    last = 0 if towards < 0 else inside.shape[axis] - 1
+    index = np.insert(np.argwhere(inside.take(last, axis)), axis, last + towards, axis=1)
+    index += [part.start for part in box]
+    at = image.to_index(there.to_world(index))
+    beyond = (at > -0.5).all(axis=1) & (at < np.array(image.array.shape) - 0.5).all(axis=1)
+    return bool(beyond.mean() > 0.5)
 
 
 def _nearest(there: Volume, image: Volume) -> npt.NDArray[Any]:
