@@ -103,7 +103,7 @@ def read_masks(paths: Iterable[Path]) -> tuple[Mask, Problems]:
     InputProblem
         If no file is left, or the files' grids differ.
     """
-    claims: list[tuple[npt.NDArray[np.bool_], str]] = []
+    merged = nrrd.Merged()
     first: Volume | None = None
     problems: Problems = ()
     for path in sorted(paths):
@@ -116,17 +116,16 @@ def read_masks(paths: Iterable[Path]) -> tuple[Mask, Problems]:
                 f"have the same voxels in the same places; they differ. Keep one scan's files in "
                 f"a folder."
             )
-        first = first or volume
+        merged.add(volume.array > 0, _stem(path), (first or volume).name)
+        first = first or replace(volume, array=merged.array)  # no file's voxels are kept
         problems += more
-        claims.append((volume.array > 0, _stem(path)))
     if first is None:
         raise InputProblem(
             "Segmentation folder: holds no mask. Files must be named by their structure, such as "
             "vertebrae_L3.nii.gz; none is. Give one mask file instead."
         )
-    array, names, overlaps = nrrd.merged(claims, first.name)
-    mask, doubts = recognise(replace(first, array=array), names=names)
-    return mask, (*problems, *overlaps, *doubts)
+    mask, doubts = recognise(replace(first, array=merged.array), names=merged.names)
+    return mask, (*problems, *merged.problems, *doubts)
 
 
 def is_segmentation(path: Path) -> bool:

@@ -180,25 +180,42 @@ def _flattened(
         return layers[0], {label: name for _, label, name in segments}, ()
     if not segments:
         raise _bad(path, "It must hold one volume", f"{len(layers)} of them")
-    claims = [(layers[layer] == label, name) for layer, label, name in segments]
-    return merged(claims, path.name)
+    merged = Merged()
+    for layer, label, name in segments:
+        merged.add(layers[layer] == label, name, path.name)
+    return merged.array, merged.names, tuple(merged.problems)
 
 
-def merged(
-    claims: list[tuple[npt.NDArray[np.bool_], str]], where: str
-) -> tuple[npt.NDArray[np.uint16], dict[int, str], tuple[Problem, ...]]:
-    """Segments numbered from 1 in one label map; where they overlap, the first keeps the voxel."""
-    array = np.zeros(claims[0][0].shape, np.uint16)
-    problems = []
-    for number, (inside, name) in enumerate(claims, 1):
-        taken = inside & (array > 0)
-        count = int(taken.sum())
+class Merged:
+    """Segments numbered from 1 in one label map; where they overlap, the first keeps the voxel.
+
+    They are added one by one, so that no more than one of them is held beside the map.
+    """
+
+    def __init__(self) -> None:
+        self.array: npt.NDArray[np.unsignedinteger[Any]] = np.zeros((0, 0, 0), np.uint8)
+        self.names: dict[int, str] = {}
+        self.problems: list[Problem] = []
+
+    def add(self, inside: npt.NDArray[np.bool_], name: str, where: str) -> None:
+        """Add the next segment; a problem with it is said of the file `where`."""
+        if not self.names:
+            self.array = np.zeros_like(inside, np.uint8)
+        number = len(self.names) + 1
+        if number > np.iinfo(self.array.dtype).max:
+            self.array = self.array.astype(np.uint16)
+        self.names[number] = name
+        taken = self.array[inside]
+        count = int((taken > 0).sum())
         if count:
-            others = [claims[n - 1][1] or f"segment {n}" for n in np.unique(array[taken])]
+            others = [self.names[n] or f"segment {n}" for n in np.unique(taken[taken > 0]).tolist()]
             says = (
                 f"The segment {name or number} overlaps with {', '.join(others)} in {count} "
                 f"voxels; they stay with the one that comes first."
             )
-            problems.append(Problem(problem="mask.overlapping_segments", says=says, where=where))
-        array[inside & (array == 0)] = number
-    return array, {n: name for n, (_, name) in enumerate(claims, 1)}, tuple(problems)
+            self.problems.append(
+                Problem(problem="mask.overlapping_segments", says=says, where=where)
+            )
+            self.array[inside] = np.where(taken > 0, taken, number)
+        else:
+            self.array[inside] = number
