@@ -360,11 +360,18 @@ def paired(
     """
     if not masks or not images:
         return [], _unpaired(images, masks)
-    loaded = [image.load() for image in images]
+    tried = [_Fitting(mask, [i.uid for i in images]) for mask in masks]
+    for n, image in enumerate(images):
+        asking = [one for one in tried if n in one.among]
+        if asking:
+            volume = image.load()  # kept only while a mask fits it: a case may hold many series
+            for one in asking:
+                one.lay(n, volume)
     problems: list[Problem] = []
+    loaded: dict[int, Volume] = {}
     laid: dict[int, list[Mask]] = {}
-    for mask in masks:
-        at, on_image, noted = _laid(mask, loaded)
+    for one in tried:
+        at, loaded[at], on_image, noted = one.only()
         problems += noted
         laid.setdefault(at, []).append(on_image)
     pairs = [(loaded[at], joined(on_image)) for at, on_image in sorted(laid.items())]
@@ -392,26 +399,42 @@ def _unpaired(images: Sequence[CaseImage], masks: Sequence[Mask]) -> tuple[Probl
     return tuple(found)
 
 
-def _laid(mask: Mask, images: Sequence[Volume]) -> tuple[int, Mask, tuple[Problem, ...]]:
-    """The index of the mask's image, and the mask on its grid."""
-    said = [n for n, image in enumerate(images) if mask.volume.uid and image.uid == mask.volume.uid]
-    same = [n for n, image in enumerate(images) if image.same_grid(mask.volume)]
-    fitting: list[tuple[int, Mask, tuple[Problem, ...]]] = []
-    refusals: list[InputProblem] = []
-    for n in said or same or range(len(images)):
+class _Fitting:
+    """The images that one mask fits: those that it names, else those with its grid, else any."""
+
+    def __init__(self, mask: Mask, uids: Sequence[str]) -> None:
+        named = [n for n, uid in enumerate(uids) if mask.volume.uid and uid == mask.volume.uid]
+        self.among = named or range(len(uids))
+        self._mask = mask
+        self._is_named = bool(named)
+        self._has_same_grid = False
+        self._found: list[tuple[int, Volume, Mask, tuple[Problem, ...]]] = []
+        self._refusals: list[InputProblem] = []
+
+    def lay(self, n: int, image: Volume) -> None:
+        """Keep the image if the mask can be laid on it."""
+        same = not self._is_named and image.same_grid(self._mask.volume)
+        if self._has_same_grid and not same:
+            return
+        if same and not self._has_same_grid:
+            self._has_same_grid = True
+            self._found, self._refusals = [], []
         try:
-            fitting.append((n, *mask_files.on_grid(mask, images[n])))
+            self._found.append((n, image, *mask_files.on_grid(self._mask, image)))
         except InputProblem as problem:
-            refusals.append(problem)
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise refusals[0]
-    raise InputProblem(
-        f"{mask.volume.name}: fits {len(fitting)} images of this case. It must be clear which it "
-        f"was drawn on; it is not. Take out the images that it does not belong to, or use "
-        f"'endplate measure' with one image and its mask."
-    )
+            self._refusals.append(problem.with_traceback(None))  # it would hold the image
+
+    def only(self) -> tuple[int, Volume, Mask, tuple[Problem, ...]]:
+        """The one image that fits: its index, itself, the mask on its grid, what was noted."""
+        if len(self._found) == 1:
+            return self._found[0]
+        if not self._found:
+            raise self._refusals[0]
+        raise InputProblem(
+            f"{self._mask.volume.name}: fits {len(self._found)} images of this case. It must be "
+            f"clear which it was drawn on; it is not. Take out the images that it does not belong "
+            f"to, or use 'endplate measure' with one image and its mask."
+        )
 
 
 def joined(masks: Sequence[Mask]) -> Mask:
