@@ -12,6 +12,7 @@ set aside on purpose            ``dicom.not_an_image`` ``dicom.localizer`` ``dic
                                 ``dicom.colour`` ``dicom.other_modality``
 one series, several volumes     ``dicom.mixed_orientation`` ``dicom.mixed_matrix``
 (each is read as its own)       ``dicom.mixed_frame_of_reference`` ``dicom.several_phases``
+                                ``dicom.interleaved_acquisitions``
 slices left out                 ``dicom.duplicate_slice`` (equal copies),
                                 ``dicom.truncated_slice`` ``dicom.no_position``
 the series cannot be used       ``dicom.missing_slice`` ``dicom.irregular_spacing``
