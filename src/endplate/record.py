@@ -69,13 +69,17 @@ class Intent(Struct, frozen=True, kw_only=True):
 
     @property
     def is_instrumented(self) -> Known:
-        """Whether implants are planned, which the procedure's name decides."""
+        """Whether screws or cages are planned, which the procedure's name decides."""
         if self.procedure is None:
             return UNKNOWN
         return Known("no" if self.procedure in _WITHOUT_IMPLANTS else "yes", self.because)
 
 
-_WITHOUT_IMPLANTS = ("decompression", "discectomy", "injection", "none")
+# Cement and an artificial disc are no implants in the sense of screws, rods and fusion.
+_WITHOUT_IMPLANTS = (
+    "decompression", "discectomy", "injection", "vertebral_augmentation", "disc_replacement",
+    "none",
+)  # fmt: skip
 
 
 def _latest_day(fact: Fact) -> date:

@@ -85,8 +85,9 @@ def classified_by_t_score(patient: Patient, evidence: Evidence) -> Group:
             assumed=(_assumed_postmenopausal(patient),),
             rests_on=(assumed_from,),
         )
-    if sex == "female" and passed.no:
-        return Group(answer="no", because=(*sex_fact, *passed.because))
+    denied = patient.has("person.postmenopausal")  # a no of long ago says nothing of today
+    if sex == "female" and denied.no:
+        return Group(answer="no", because=(*sex_fact, *denied.because))
     missing = [what for what, known in (("person.sex", sex), ("person.age", age)) if known is None]
     if sex == "female":
         missing.append("person.postmenopausal")
@@ -533,6 +534,8 @@ def spine_hip_discordance(patient: Patient, evidence: Evidence) -> Finding | Non
             f"The spine's T-score lies {above:.1f} above the lowest hip T-score: degenerative "
             f"change probably raises it, and the hip is the one to trust."
             if discordant
+            else f"The spine's T-score lies {-above:.1f} below the lowest hip T-score."
+            if limit.met(-above)
             else f"Spine and hip T-scores agree (difference {above:.1f})."
         ),
         value=round(above, 1),

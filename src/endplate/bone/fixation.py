@@ -48,7 +48,11 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
     limit = evidence.row("bone.fixation.hounsfield")
     density = evidence.row("bone.t_score.osteoporosis")
     column = column_with(patient, intent.span)
-    levels: list[Level] = [v for v in column.within(intent.span) if v != Level.S1]
+    # Techniques and cut-offs are those of the thoracic and the lumbar spine, and of adults.
+    levels: list[Level] = [v for v in column.within(intent.span) if v.region in "TL"]
+    adult = evidence.row("bone.t_score.adult_from_age")
+    if not levels or (patient.age is not None and not adult.met(patient.age.number)):
+        return None
     measured: dict[Level, Fact] = {
         v: f for v in levels if (f := attenuation_at(patient, v)) is not None
     }

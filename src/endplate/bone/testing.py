@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from endplate.bone.attenuation import REGIONS, screening_attenuation
+from endplate.bone.attenuation import REGIONS, attenuation_meets, screening_attenuation
 from endplate.bone.bone_quality_score import score_band, sequence_fits
 from endplate.bone.densitometry import (
     HIP_AND_RADIUS,
@@ -486,8 +486,10 @@ def _signs_on_images(
 ) -> list[tuple[str, tuple[Row, ...], tuple[Fact, ...]]]:
     """What on CT, DXA texture or MR points to poor bone: its name, its rows, its facts."""
     found: list[tuple[str, tuple[Row, ...], tuple[Fact, ...]]] = []
+    if _child(patient, evidence) is not None:
+        return found
     attenuation, limit = screening_attenuation(patient), evidence.row("bone.hounsfield.likely")
-    if attenuation is not None and limit.met(attenuation.number):
+    if attenuation is not None and attenuation_meets(attenuation, limit, evidence).yes:
         found.append((f"attenuation below {limit.number:g} HU", (limit,), (attenuation,)))
     texture = trabecular_category(patient, evidence)
     if texture is not None and texture[0] == "degraded":

@@ -284,7 +284,7 @@ class _Run:
             else:
                 try:
                     vertebra = measured(name, block, begin[name], self.evidence)
-                    part = _cut_part(vertebra)
+                    part = "body" if name in self.mask.cut else _cut_part(vertebra)
                     if part != "body":
                         self.vertebrae[name] = vertebra
                 except NotMeasurable as problem:
