@@ -485,7 +485,10 @@ def _measured_where(patient: Patient, line: Any, level: str, fact: Fact) -> Fact
         return fact if level == span.first else None
     if at == "uiv_plus_1":
         return fact if level == above else None
-    if level != span.first:  # what is measured once per person is reported once, at the top
+    # What is measured once per person is reported once: at the uppermost level that would carry
+    # an implant, or the first one of those measured where that one is not.
+    known = [v for v in _levels_of_interest(patient, span) if attenuation_at(patient, v)]
+    if level != (span.first if span.first in known else known[0]):
         return None
     return attenuation_at(patient, "L1" if at == "L1" else L1_TO_L4)
 

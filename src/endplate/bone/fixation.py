@@ -73,7 +73,9 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
             return None
         return Recommendation(
             says="Whether the implant levels call for techniques for poor bone is not known yet.",
-            action="Measure the attenuation at the implant levels on a CT without contrast.",
+            action="Order a DXA of the hip."
+            if missing == ("bone.t_score.total_hip",)
+            else "Measure the attenuation at the implant levels on a CT without contrast.",
             who="surgeon",
             status=Status.UNKNOWN,
             because=(*measured.values(), *intent.because),

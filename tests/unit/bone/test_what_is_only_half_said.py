@@ -264,3 +264,13 @@ def test_a_clearance_just_below_its_limit_is_below_it():
     assert said("bone.agent", known.known_on(), "zoledronate").category == "contraindicated"
     found = said("bone.first_choice_agent", known.wanting("fusion", "L4-S1").known_on())
     assert not any(a.startswith("risedronate") for a in found.alternatives)
+
+
+def test_what_is_measured_once_is_said_though_the_uppermost_level_is_not_measured():
+    known = patient().woman(70).wanting("deformity_correction", "T10-L5")
+    known.with_attenuation(L1=80, L1_L4=82)
+    found = RULES["bone.hounsfield_at_implants"](known.known_on(), SHIPPED)
+    assert any("82 HU at L1-L4 meets" in f.says for f in found)
+    known.with_attenuation(T10=170)
+    found = RULES["bone.hounsfield_at_implants"](known.known_on(), SHIPPED)
+    assert [f.about for f in found if "82 HU at L1-L4 meets" in f.says] == ["T10"]
