@@ -101,6 +101,7 @@ def _parameters() -> dict[str, str | float]:
         "Texture counts since": "bone.trabecular_bone_score",
         "Vitamin D counts since": "lab.vitamin_d",
         "Weight counts since": "person.weight",
+        "Menopause denied since": "person.postmenopausal",
     }
     days = {name: concept(what).max_age_days or 0 for name, what in ages.items()}
     return {

@@ -292,12 +292,14 @@ class Patient:
         return self._unless_possible(what, known)
 
     def _denied(self, what: str, *, still: bool = False) -> Known:
-        """No, where the concept or a wider one was expressly denied (`still`: not too long ago)."""
+        """No, where the concept or a wider one was expressly denied, and not too long ago.
+
+        `still`: that it is not there at present is enough; it may have been there before.
+        """
         for asked in (what, *vocabulary.ancestors(what)):
-            found = self._recent(asked) if still else self._by_concept.get(asked, ())
             no = tuple(
                 f
-                for f in found
+                for f in self._recent(asked)
                 if f.value is False and (still or f.details.get("denied") != "at_present")
             )
             if no:

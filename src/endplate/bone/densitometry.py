@@ -85,9 +85,8 @@ def classified_by_t_score(patient: Patient, evidence: Evidence) -> Group:
             assumed=(_assumed_postmenopausal(patient),),
             rests_on=(assumed_from,),
         )
-    denied = patient.has("person.postmenopausal")  # a no of long ago says nothing of today
-    if sex == "female" and denied.no:
-        return Group(answer="no", because=(*sex_fact, *denied.because))
+    if sex == "female" and passed.no:
+        return Group(answer="no", because=(*sex_fact, *passed.because))
     missing = [what for what, known in (("person.sex", sex), ("person.age", age)) if known is None]
     if sex == "female":
         missing.append("person.postmenopausal")
