@@ -83,7 +83,7 @@ def _parameters() -> dict[str, str | float]:
         "Osteoporosis at most": "bone.t_score.osteoporosis",
         "Low bone mass below": "bone.t_score.low_bone_mass",
         "Vitamin D low below": "bone.vitamin_d.low",
-        "Vitamin D target from": "bone.vitamin_d.target_from",
+        "Vitamin D target from": "bone.vitamin_d.target_from.bhof",
         "Vitamin D target to": shipped.choice("bone.vitamin_d_target").use,
         "Vitamin D high above": "bone.vitamin_d.high",
         "FRAX major from": "bone.frax.major_threshold",
@@ -101,6 +101,7 @@ def _parameters() -> dict[str, str | float]:
         "Texture counts since": "bone.trabecular_bone_score",
         "Vitamin D counts since": "lab.vitamin_d",
         "Weight counts since": "person.weight",
+        "Menopause denied since": "person.postmenopausal",
     }
     days = {name: concept(what).max_age_days or 0 for name, what in ages.items()}
     return {

@@ -69,13 +69,17 @@ class Intent(Struct, frozen=True, kw_only=True):
 
     @property
     def is_instrumented(self) -> Known:
-        """Whether implants are planned, which the procedure's name decides."""
+        """Whether screws or cages are planned, which the procedure's name decides."""
         if self.procedure is None:
             return UNKNOWN
         return Known("no" if self.procedure in _WITHOUT_IMPLANTS else "yes", self.because)
 
 
-_WITHOUT_IMPLANTS = ("decompression", "discectomy", "injection", "none")
+# Cement and an artificial disc are no implants in the sense of screws, rods and fusion.
+_WITHOUT_IMPLANTS = (
+    "decompression", "discectomy", "injection", "vertebral_augmentation", "disc_replacement",
+    "none",
+)  # fmt: skip
 
 
 def _latest_day(fact: Fact) -> date:
@@ -288,12 +292,14 @@ class Patient:
         return self._unless_possible(what, known)
 
     def _denied(self, what: str, *, still: bool = False) -> Known:
-        """No, where the concept or a wider one was expressly denied (`still`: not too long ago)."""
+        """No, where the concept or a wider one was expressly denied, and not too long ago.
+
+        `still`: that it is not there at present is enough; it may have been there before.
+        """
         for asked in (what, *vocabulary.ancestors(what)):
-            found = self._recent(asked) if still else self._by_concept.get(asked, ())
             no = tuple(
                 f
-                for f in found
+                for f in self._recent(asked)
                 if f.value is False and (still or f.details.get("denied") != "at_present")
             )
             if no:

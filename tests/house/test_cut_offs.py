@@ -27,6 +27,10 @@ ELSEWHERE = {
     "bone.tbs.original.degraded": "only by a clinic's choice: tests/unit/bone/test_both_sides.py",
     "bone.tbs.original.normal": "only by a clinic's choice: tests/unit/bone/test_both_sides.py",
     "bone.tbs.review.degraded": "shown as a position: tests/unit/bone/test_both_sides.py",
+    **{
+        f"bone.vbq.published.{name}": "shown as a position: tests/unit/bone/test_both_sides.py"
+        for name in ("for_osteoporosis", "for_low_density", "for_screening", "lowest_in_literature")
+    },
     "bone.vitamin_d.target_to.review": "by a clinic's choice: tests/unit/bone/test_both_sides.py",
     "bone.vitamin_d.target_from.review": "by a clinic's choice: tests/unit/bone/test_both_sides.py",
     "bone.anabolic.break_days": "between two facts: tests/unit/bone/test_both_sides.py",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from endplate import evidence, units, vocabulary
+from endplate import evidence, rules, units, vocabulary
 
 SHIPPED = evidence.shipped()
 MARKS = {"V", "VC", "seed", "U-H", "U-M", "D", "choice"}
@@ -85,3 +88,16 @@ def test_every_code_has_a_concept_and_a_source_that_can_be_named():
         assert code.system in vocabulary.CODE_SYSTEMS, code
         assert (code.system, code.code) not in seen, f"{code.system} {code.code} is there twice"
         seen.add((code.system, code.code))
+
+
+# The benchmarks need their peers and are not run with the tests; the names in them are.
+BENCHMARKS = (Path(__file__).parents[2] / "bench").glob("*.py")
+DOTTED = re.compile(r'"((?:bone|lab|person)\.[a-z0-9_.]*[a-z0-9])"')
+
+
+@pytest.mark.parametrize(
+    "name", sorted({n for b in BENCHMARKS for n in DOTTED.findall(b.read_text())})
+)
+def test_a_benchmark_names_what_there_is(name):
+    known = {*SHIPPED.rows, *SHIPPED.choices, *vocabulary.concepts(), *(r.id for r in rules.find())}
+    assert name in known

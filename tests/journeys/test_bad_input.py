@@ -180,6 +180,7 @@ def test_a_clinic_file_that_names_nothing_known(small_case, tmp_path, capsys):
             "totalsegmenter",
         ],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--posture", "lying"],
+        ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--modality", "PET"],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--levels", "L9"],
         ["measure", "--image", "CASE/record.json", "--mask", "CASE/mask.nii.gz"],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/record.json"],
@@ -276,3 +277,25 @@ def test_a_table_in_latin_1_as_the_only_input(tmp_path, capsys, rows):
     said = capsys.readouterr().err
     assert "UTF-8" in said and "facts.csv" in said and "Save it again" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_of_unknown_modality_costs_only_itself(small_case, tmp_path, capsys):
+    shutil.rmtree(small_case / "ct")
+    made = phantom(Spine(first="L1", last="L3"), Scan(spacing=(3.0, 3.0, 3.0)))
+    affine = np.diag([-1, -1, 1, 1]) @ made.image.affine
+    bright = np.clip(made.image.array, -200, None).astype(np.float32)  # no air to tell a CT by
+    nibabel.save(nibabel.Nifti1Image(bright, affine), small_case / "image.nii.gz")
+    labels = np.zeros(made.mask.volume.array.shape, np.uint8)
+    for number, name in made.mask.structures.items():
+        code = {"L1": 31, "L2": 30, "L3": 29}.get(name)
+        if code:
+            labels[made.mask.volume.array == number] = code
+    nibabel.save(nibabel.Nifti1Image(labels, affine), small_case / "mask.nii.gz")
+    assert plan(small_case, tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert any(p["problem"] == "measurement.modality" for p in found["problems"])
+    settings = small_case / "case.toml"
+    settings.write_text('modality = "CT"\n' + settings.read_text())
+    assert plan(small_case, tmp_path / "told") == 0
+    found = json.loads((tmp_path / "told" / "plan.json").read_text())
+    assert any(f["what"] == "ct.hounsfield.three_location" for f in found["facts"])

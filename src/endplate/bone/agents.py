@@ -8,7 +8,7 @@ from datetime import date
 
 from endplate import vocabulary
 from endplate.bone.densitometry import classified_by_t_score
-from endplate.bone.diagnosis import osteoporosis
+from endplate.bone.diagnosis import TREATMENT_READS, need_of_treatment
 from endplate.bone.nutrients import corrected_calcium
 from endplate.evidence import Evidence, Row
 from endplate.findings import Check, Finding, Recommendation, Stage, Status, Urgency
@@ -52,8 +52,8 @@ def answer_to(
         return patient.has(asks), (asks,)
     if how == "within":
         return patient.within(asks, int(row.number)), (asks,)
-    if how == "low_calcium":
-        return _low_calcium(patient, evidence), (asks,)
+    if how in ("low_calcium", "high_calcium"):
+        return _calcium(patient, asks, evidence), (asks,)
     if how == "can":  # the row warns of an inability, the fact states the ability
         can = patient.has(asks)
         return Known({"yes": "no", "no": "yes"}.get(can.answer, "unknown"), can.because), (asks,)
@@ -71,25 +71,33 @@ def answer_to(
     raise KeyError(f"{row.name}: {how!r} is no known question.")
 
 
-def _low_calcium(patient: Patient, evidence: Evidence) -> Known:
-    """Whether calcium is low: by the diagnosis, or by the newest result where it says more.
+_OF_CALCIUM = {
+    "condition.hypocalcaemia": "bone.hypocalcaemia",
+    "condition.hypercalcaemia": "bone.hypercalcaemia",
+}
+
+
+def _calcium(patient: Patient, diagnosis: str, evidence: Evidence) -> Known:
+    """Whether calcium is low (or high): by the diagnosis, or by the newest result beside it.
 
     A total calcium that is low without an albumin to correct it by leaves the answer unknown.
     """
-    diagnosed = patient.has("condition.hypocalcaemia")
+    diagnosed = patient.has(diagnosis)
     if diagnosed.yes:
         return diagnosed
-    low = evidence.row("bone.hypocalcaemia")
+    limit = evidence.row(_OF_CALCIUM[diagnosis])
     total, printed = (patient.latest(w) for w in ("lab.calcium", "lab.calcium_albumin_corrected"))
     if printed is not None and (
         total is None or (printed.on or date.min) >= (total.on or date.min)
     ):
-        return Known("yes" if low.met(printed.number) else "no", (printed,))
+        return Known("yes" if limit.met(printed.number) else "no", (printed,))
     if total is None:
         return diagnosed
     corrected = [f.value for f in corrected_calcium(patient, evidence) if f.value is not None]
-    if low.met(corrected[0] if corrected else total.number):
+    if limit.met(corrected[0] if corrected else total.number):
         return Known("yes" if corrected else "unknown", (total,))
+    if not corrected and diagnosis == "condition.hypercalcaemia":
+        return diagnosed  # a low albumin can hide it
     return Known("no", (*diagnosed.because, total))
 
 
@@ -195,7 +203,7 @@ def _against(patient: Patient, evidence: Evidence, agent: str) -> str:
 
 @rule(
     "bone.agent",
-    reads=(*CHECK_READS, *osteoporosis.reads, *(f"medicine.{agent}" for agent in AGENTS)),
+    reads=(*CHECK_READS, *TREATMENT_READS, *(f"medicine.{agent}" for agent in AGENTS)),
 )
 def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
     """For each bone medicine, what was looked for and what speaks against it.
@@ -204,8 +212,8 @@ def agent_options(patient: Patient, evidence: Evidence) -> Iterable[Finding]:
     Population  adults with osteoporosis before spine surgery
     Not for     prescribing: labels change, and the current one is read before use
     """
-    found = osteoporosis.one(patient, evidence)
-    if found.category != "osteoporosis":
+    found = need_of_treatment(patient, evidence)
+    if found is None:
         return
     for agent in AGENTS:
         about = evidence.row(f"bone.agent.{agent}")
@@ -248,21 +256,36 @@ def months_from(day: date, months: int) -> date:
 
 def anabolic_now(patient: Patient, evidence: Evidence) -> Known:
     """Whether an anabolic is being taken; a monthly dose counts until the next one is due."""
-    taken = patient.has("medicine.bone_anabolic")
-    interval = int(evidence.row("bone.romosozumab.interval_months").number)
+    return _lasting(patient, "medicine.bone_anabolic", "romosozumab", evidence)
+
+
+def bisphosphonate_now(patient: Patient, evidence: Evidence) -> Known:
+    """Whether a bisphosphonate is being taken; a yearly infusion counts until the next is due."""
+    return _lasting(patient, "medicine.bisphosphonate", "zoledronate", evidence)
+
+
+def _lasting(patient: Patient, what: str, by_dose: str, evidence: Evidence) -> Known:
+    taken = patient.has(what)
+    interval = int(evidence.row(f"bone.{by_dose}.interval_months").number)
     if taken.yes:
         return taken
     lasting = tuple(
         f
-        for f in patient.ever("medicine.romosozumab").because
-        if f.until is not None and months_from(f.until, interval) >= patient.on
+        for f in patient.ever(f"medicine.{by_dose}").because
+        if f.value is True and f.until is not None and months_from(f.until, interval) >= patient.on
     )
     return Known("yes", lasting) if lasting else taken
 
 
+def _kidneys(patient: Patient, evidence: Evidence) -> bool:
+    """Whether the creatinine clearance rules bisphosphonates out in the order of agents."""
+    row = evidence.row("bone.agent.alendronate.check.creatinine_clearance")
+    return answer_to(patient, row, evidence)[0].yes
+
+
 @rule(
     "bone.first_choice_agent",
-    reads=(*CHECK_READS, *osteoporosis.reads, "intent.procedure", "medicine.bone_active",
+    reads=(*CHECK_READS, *TREATMENT_READS, "intent.procedure", "medicine.bone_active",
            "medicine.bone_anabolic", "medicine.romosozumab"),
     headline=6,
 )  # fmt: skip
@@ -273,14 +296,16 @@ def first_choice_agent(patient: Patient, evidence: Evidence) -> Recommendation |
     Population  adults with osteoporosis before instrumented spine surgery
     Not for     deciding: a bone specialist does, with the current labels
     """
-    found = osteoporosis.one(patient, evidence)
-    if found.category != "osteoporosis" or patient.intent.is_instrumented.no:
+    found = need_of_treatment(patient, evidence)
+    if found is None or patient.intent.is_instrumented.no:
         return None
     if anabolic_now(patient, evidence).yes:
         return None  # it has been chosen; what speaks against it is said of the agent
     order = evidence.row("bone.agent.first_choice")
     verdicts = {a: verdict_on(patient, evidence, a) for a in AGENTS}
     open_to = [a for a in AGENTS if verdicts[a] not in ("contraindicated", "avoid")]
+    if _kidneys(patient, evidence):  # whatever the label of a single one allows
+        open_to = [a for a in open_to if a != "risedronate"]
     if not open_to:
         return Recommendation(
             says="Something speaks against each of the bone medicines listed.",

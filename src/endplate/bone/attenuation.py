@@ -54,6 +54,11 @@ def screening_attenuation(patient: Patient) -> Fact | None:
     return attenuation_at(patient, "L1") or attenuation_at(patient, L1_TO_L4)
 
 
+def lumbar_attenuation(patient: Patient) -> Fact | None:
+    """The mean of L1-L4, of which many cut-offs speak; L1 where the mean is not known."""
+    return attenuation_at(patient, L1_TO_L4) or attenuation_at(patient, "L1")
+
+
 def _tube_voltage(fact: Fact) -> float | None:
     voltage = fact.details.get("tube_voltage")
     return float(voltage) if isinstance(voltage, float | int) else None
@@ -120,6 +125,10 @@ def _range_at_120_kv(fact: Fact, evidence: Evidence) -> tuple[float, float]:
     return low, max(possible)
 
 
+# Doubts of a measurement that the sentence says anyway, in its own words.
+_OF_THE_SCAN = ("contrast was given", "it was taken at")
+
+
 def _caveat(fact: Fact, evidence: Evidence) -> str:
     """What to add to a sentence on an attenuation that was not taken as the cut-offs were."""
     voltage, valid = _tube_voltage(fact), evidence.row("bone.hounsfield.tube_voltage.valid").number
@@ -131,6 +140,7 @@ def _caveat(fact: Fact, evidence: Evidence) -> str:
     unknown = [_SHORT[what] for what in acquisition_not_known(fact)]
     if unknown:
         said.append(f"{' and '.join(unknown)} unknown, which can shift it")
+    said += [f"doubtful, as {d}" for d in fact.doubts if not d.startswith(_OF_THE_SCAN)]
     return "".join(f"; {words}" for words in said)
 
 
@@ -341,8 +351,10 @@ def hounsfield_at_implants(patient: Patient, evidence: Evidence) -> Iterable[Fin
     Not for     this person's probability of a complication
     Differs     cut-offs from 89 to 198 HU are published for similar events
     """
-    intent = patient.intent
+    intent, adult = patient.intent, evidence.row("bone.t_score.adult_from_age")
     if intent.span is None or not intent.is_instrumented.yes:
+        return
+    if patient.age is not None and not adult.met(patient.age.number):
         return
     unknown = []
     for level in _levels_of_interest(patient, intent.span):
@@ -380,7 +392,7 @@ def hounsfield_at_implants(patient: Patient, evidence: Evidence) -> Iterable[Fin
 
 def _alert(patient: Patient, evidence: Evidence, level: Level, fact: Fact) -> Finding:
     """The alert tier of one level, and the publications whose cut-offs are met."""
-    tier, row = _tier(fact.number, evidence)
+    tier, row = _tier(_without_contrast(fact, evidence), evidence)
     matching = tuple(_matching(patient, evidence, level, fact))
     here = sum(f is fact for _, f in matching)
     elsewhere = [(r, f) for r, f in matching if f is not fact]
@@ -423,7 +435,16 @@ def _levels_of_interest(patient: Patient, span: Span) -> tuple[Level, ...]:
     """The levels that would carry implants, and the one above the uppermost."""
     column = column_with(patient, span)
     above = column.above(span.first)
-    return (*((above,) if above else ()), *(v for v in column.within(span) if v != Level.S1))
+    there = (*((above,) if above else ()), *column.within(span))
+    # The studies are of the thoracic and the lumbar spine; none of their cut-offs is for the neck.
+    return tuple(v for v in there if v.region in "TL")
+
+
+def _without_contrast(fact: Fact, evidence: Evidence) -> float:
+    """The lowest that an attenuation would be without contrast: an alert errs to the safe side."""
+    if fact.details.get("contrast") != "yes":
+        return fact.number
+    return fact.number - evidence.row("bone.hounsfield.contrast.guard").number
 
 
 def _tier(hounsfield: float, evidence: Evidence) -> tuple[str, Row]:
@@ -442,7 +463,7 @@ def _matching(
     for row in evidence.under("bone.hounsfield.complication."):
         for line in row.table:
             measured = _measured_where(patient, line, level, fact)
-            if measured is not None and row.met(measured.number):
+            if measured is not None and row.met(_without_contrast(measured, evidence)):
                 yield row, measured
                 break
 
@@ -464,7 +485,10 @@ def _measured_where(patient: Patient, line: Any, level: str, fact: Fact) -> Fact
         return fact if level == span.first else None
     if at == "uiv_plus_1":
         return fact if level == above else None
-    if level != span.first:  # what is measured once per person is reported once, at the top
+    # What is measured once per person is reported once: at the uppermost level that would carry
+    # an implant, or the first one of those measured where that one is not.
+    known = [v for v in _levels_of_interest(patient, span) if attenuation_at(patient, v)]
+    if level != (span.first if span.first in known else known[0]):
         return None
     return attenuation_at(patient, "L1" if at == "L1" else L1_TO_L4)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
-from endplate.findings import Finding, Stage, Status, Urgency
-from endplate.record import Patient
+from endplate.findings import Finding, Position, Stage, Status, Urgency
+from endplate.record import Known, Patient, any_of
 from endplate.rules import rule
+from endplate.vocabulary import concept
 
 _IN_WORDS = {
     "possible": "possible osteoporosis",
@@ -48,8 +49,9 @@ def sequence_fits(score: Fact, evidence: Evidence) -> tuple[str, tuple[str, ...]
 
 @rule(
     "bone.vertebral_bone_quality",
-    reads=("mr.vertebral_bone_quality", "person.age", "condition.hyperlipidaemia"),
-)
+    reads=("mr.vertebral_bone_quality", "person.age", "condition.hyperlipidaemia",
+           "fracture.vertebral", "condition.bone_metastasis", "procedure.spinal_instrumentation"),
+)  # fmt: skip
 def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     """What the vertebral bone quality score of L1-L4 says, beside people of the same age.
 
@@ -62,7 +64,7 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     notes = tuple(
         evidence.row(f"bone.vbq.{name}")
         for name in (
-            "range_in_literature", "published", "field_strength", "no_alert_on_complications",
+            "range_in_literature", "group_means", "field_strength", "no_alert_on_complications",
             "repeatability", "accuracy",
         )
     )  # fmt: skip
@@ -88,7 +90,8 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     band = score_band(score.number, evidence)
     age = patient.age
     lipids = patient.has("condition.hyperlipidaemia")
-    norm = _norm_at(age.number, evidence) if age else None
+    outside, outside_unknown = _outside_the_norms(patient, evidence)
+    norm = _norm_at(age.number, evidence) if age and not outside.yes else None
     percentile = None
     if norm is not None:
         percentile = round(100 * NormalDist(norm["mean"], norm["sd"]).cdf(score.number))
@@ -98,15 +101,21 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
     says += f": {_IN_WORDS[band]}"
     if percentile is not None:
         says += f"; about the {_ordinal(percentile)} percentile for the age"
+    if outside.yes:
+        names = ", ".join(dict.fromkeys(concept(f.what).name for f in outside.because))
+        says += f"; the norms for the age leave out people with {names}"
     says += "; hyperlipidaemia raises the score" if lipids.yes else ""
     says += "; scores differ between field strengths" if band == "unlikely" else ""
+    left_out = score.details.get("left_out")
+    says += f"; measured without {left_out}" if left_out else ""
+    says += "".join(f"; doubtful, as {d}" for d in score.doubts if not _is_said(d))
     says += "; a DXA decides"
     rows = [evidence.row("bone.vbq.possible"), evidence.row("bone.vbq.indeterminate"), *notes]
     rows += [evidence.row("bone.vbq.norm")] if norm is not None else []
     rows += [evidence.row("bone.vbq.hyperlipidaemia")] if lipids.yes else []
     missing = [] if age else ["person.age"]
     missing += [] if isinstance(field_strength, float | int) else ["imaging.mr.field_strength"]
-    missing += sequence_missing
+    missing += [*sequence_missing, *(outside_unknown if norm is not None else ())]
     rows += _gate(evidence)
     return Finding(
         says=says + ".",
@@ -118,12 +127,39 @@ def vertebral_bone_quality(patient: Patient, evidence: Evidence) -> Finding:
             "field_strength": field_strength if field_strength is not None else None,
             "raised_by_hyperlipidaemia": True if lipids.yes else None,
         },
-        because=(score, *((age,) if age else ()), *lipids.because),
+        because=(score, *((age,) if age else ()), *lipids.because, *outside.because),
         missing=tuple(missing),
         rests_on=tuple(rows),
+        positions=_by_every_cut_off(score.number, evidence),
         stage=Stage.NOW if band == "possible" else Stage.BACKGROUND,
         urgency=Urgency.ROUTINE if band == "possible" else Urgency.INFORMATION,
     )
+
+
+def _by_every_cut_off(score: float, evidence: Evidence) -> tuple[Position, ...]:
+    """Whether a score meets each published cut-off; the one that the band starts at is marked."""
+    used = evidence.row("bone.vbq.possible")
+    return tuple(
+        Position(
+            holder=row.text,
+            says=f"{'met' if row.met(score) else 'not met'}; {row.says}",
+            rests_on=(row,),
+            default=row.number == used.number,
+        )
+        for row in evidence.under("bone.vbq.published.")
+    )
+
+
+def _outside_the_norms(patient: Patient, evidence: Evidence) -> tuple[Known, tuple[str, ...]]:
+    """Whether a person is one of those whom the norms leave out, and what of it is not known."""
+    asked = [str(line["asks"]) for line in evidence.row("bone.vbq.exclusions").table]
+    answers = {what: patient.ever(what) for what in asked}
+    return any_of(answers.values()), tuple(w for w, a in answers.items() if a.unknown)
+
+
+def _is_said(doubt: str) -> bool:
+    """Whether a doubt is about what the sentence, or what is missing, says anyway."""
+    return doubt.endswith(("could not be used", "is unknown"))
 
 
 def _gate(evidence: Evidence) -> tuple[Row, ...]:

@@ -533,6 +533,8 @@ def spine_hip_discordance(patient: Patient, evidence: Evidence) -> Finding | Non
             f"The spine's T-score lies {above:.1f} above the lowest hip T-score: degenerative "
             f"change probably raises it, and the hip is the one to trust."
             if discordant
+            else f"The spine's T-score lies {-above:.1f} below the lowest hip T-score."
+            if limit.met(-above)
             else f"Spine and hip T-scores agree (difference {above:.1f})."
         ),
         value=round(above, 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from endplate import levels
@@ -21,10 +23,15 @@ from endplate.bone.densitometry import (
     density_is_low_for_age,
     lowest_t_score,
     osteoporosis_by_dxa,
+    sites_needed,
     sites_still_needed,
     usable_sites,
 )
-from endplate.bone.fracture_risk import frax_reaches_threshold, trabecular_category
+from endplate.bone.fracture_risk import (
+    frax_reaches_threshold,
+    texture_is_valid,
+    trabecular_category,
+)
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Stage, Status, Urgency
@@ -62,8 +69,14 @@ def _t_score_is(
         return UNKNOWN
     if category_of(lowest[1].number, evidence) in ("osteoporosis", category):
         return Known("yes", (lowest[1],))
-    open_sites = sites_still_needed(patient, evidence, sites)
+    open_sites = sites_still_needed(patient, evidence, _asked_of(patient, evidence, sites))
     return UNKNOWN if open_sites else Known("no", (lowest[1],))
+
+
+def _asked_of(patient: Patient, evidence: Evidence, sites: Iterable[str]) -> tuple[str, ...]:
+    """Those of some sites that have to be measured: the radius only where it is called for."""
+    needed = sites_needed(patient, evidence)
+    return tuple(s for s in sites if s != "distal_radius" or s in needed)
 
 
 def both(first: Known, second: Known) -> Known:
@@ -196,7 +209,7 @@ def treatment_indication_bhof(patient: Patient, evidence: Evidence) -> Finding:
     row = evidence.row("bone.diagnosis.bhof")
     sites = (*_NBHA_SITES, "distal_radius")
     osteopenia = _t_score_is(patient, evidence, "low_bone_mass", sites)
-    t = sites_still_needed(patient, evidence, sites)
+    t = sites_still_needed(patient, evidence, _asked_of(patient, evidence, sites))
     with_osteopenia = ("proximal_humerus", "pelvis", "distal_forearm")
     reasons = {
         "hip or vertebral fracture": (
@@ -230,16 +243,16 @@ def _attenuation_below(
 
 def _degraded_with_osteopenia(patient: Patient, evidence: Evidence) -> Known:
     texture = trabecular_category(patient, evidence)
-    if texture is None:
-        return UNKNOWN
-    degraded = Known("yes" if texture[0] == "degraded" else "no", (texture[1],))
+    degraded = UNKNOWN
+    if texture is not None and texture_is_valid(patient, evidence):
+        degraded = Known("yes" if texture[0] == "degraded" else "no", (texture[1],))
     return both(degraded, _t_score_is(patient, evidence, "low_bone_mass", _NBHA_SITES))
 
 
 @rule(
     "bone.osteoporosis",
     reads=(*_READS, *REGIONS, "bone.trabecular_bone_score", "bone.t_score.site_unknown",
-           "fracture.low_trauma", "condition.osteoporosis", *SITES_ASK),
+           "fracture.low_trauma", "condition.osteoporosis", "person.body_mass_index", *SITES_ASK),
     headline=1,
 )  # fmt: skip
 def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
@@ -283,6 +296,8 @@ def osteoporosis(patient: Patient, evidence: Evidence) -> Finding:
         says = f"Osteoporosis by {len(fired)} of 4 routes: {', '.join(fired)}."
         if fired == ["expanded spine criteria"]:  # none of its other parts fired by itself
             says = says[:-1] + " (a degraded trabecular bone score with an osteopenic T-score)."
+        if _is_attenuation_against_dxa(patient, evidence):
+            says = says[:-1] + "; the DXA is normal, and decides on treatment."
         if recorded.yes:
             says = says[:-1] + "; the diagnosis is on record."
     elif recorded.yes:
@@ -378,6 +393,32 @@ def need_of_care(patient: Patient, evidence: Evidence) -> Need | None:
         because=low_for_age,
         rests_on=(evidence.row("bone.z_score.below_expected"),),
     )
+
+
+TREATMENT_READS = tuple(dict.fromkeys((*osteoporosis.reads, *_READS)))
+
+
+def need_of_treatment(patient: Patient, evidence: Evidence) -> Need | None:
+    """Osteoporosis, or what BHOF would treat: where agents and their timing are spoken of.
+
+    Attenuation alone does not decide against a whole DXA that is normal; a DXA decides.
+    """
+    found = osteoporosis.one(patient, evidence)
+    treated = treatment_indication_bhof.one(patient, evidence)
+    if treated.category != "treatment_indicated" and (
+        found.category != "osteoporosis" or _is_attenuation_against_dxa(patient, evidence)
+    ):
+        return None
+    return need_of_care(patient, evidence)
+
+
+def _is_attenuation_against_dxa(patient: Patient, evidence: Evidence) -> bool:
+    """Whether nothing but attenuation speaks for osteoporosis, and a whole DXA is normal."""
+    dxa = osteoporosis_by_dxa.one(patient, evidence)
+    if dxa.category != "normal" or dxa.missing or patient.ever("condition.osteoporosis").yes:
+        return False
+    others = (meets_nbha(patient, evidence), _degraded_with_osteopenia(patient, evidence))
+    return not any(answer.yes for answer in others)
 
 
 @rule(

@@ -48,7 +48,11 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
     limit = evidence.row("bone.fixation.hounsfield")
     density = evidence.row("bone.t_score.osteoporosis")
     column = column_with(patient, intent.span)
-    levels: list[Level] = [v for v in column.within(intent.span) if v != Level.S1]
+    # Techniques and cut-offs are those of the thoracic and the lumbar spine, and of adults.
+    levels: list[Level] = [v for v in column.within(intent.span) if v.region in "TL"]
+    adult = evidence.row("bone.t_score.adult_from_age")
+    if not levels or (patient.age is not None and not adult.met(patient.age.number)):
+        return None
     measured: dict[Level, Fact] = {
         v: f for v in levels if (f := attenuation_at(patient, v)) is not None
     }
@@ -69,7 +73,9 @@ def fixation_in_poor_bone(patient: Patient, evidence: Evidence) -> Recommendatio
             return None
         return Recommendation(
             says="Whether the implant levels call for techniques for poor bone is not known yet.",
-            action="Measure the attenuation at the implant levels on a CT without contrast.",
+            action="Order a DXA of the hip."
+            if missing == ("bone.t_score.total_hip",)
+            else "Measure the attenuation at the implant levels on a CT without contrast.",
             who="surgeon",
             status=Status.UNKNOWN,
             because=(*measured.values(), *intent.because),

@@ -13,6 +13,7 @@ from endplate.bone.densitometry import (
     lowest_t_score,
     spine_hip_discordance,
     spine_is_usable,
+    spine_vertebrae,
     t_score,
 )
 from endplate.evidence import Evidence, Row
@@ -37,6 +38,15 @@ def trabecular_category(patient: Patient, evidence: Evidence) -> tuple[str, Fact
     scheme = evidence.choice("bone.trabecular_bone_score_scheme").use
     category, degraded, normal = _by_scheme(score.number, scheme, evidence)
     return category, score, degraded, normal
+
+
+def texture_is_valid(patient: Patient, evidence: Evidence) -> bool:
+    """Whether the body mass index does not speak against a trabecular bone score."""
+    body_mass_index = patient.latest("person.body_mass_index")
+    low, high = (evidence.row(f"bone.tbs.body_mass_index_{end}") for end in ("from", "to"))
+    return body_mass_index is None or (
+        low.met(body_mass_index.number) and high.met(body_mass_index.number)
+    )
 
 
 def _by_scheme(score: float, scheme: str, evidence: Evidence) -> tuple[str, Row, Row]:
@@ -93,9 +103,7 @@ def trabecular_bone_score(patient: Patient, evidence: Evidence) -> Finding:
     low = evidence.row("bone.tbs.body_mass_index_from")
     high = evidence.row("bone.tbs.body_mass_index_to")
     body_mass_index = patient.latest("person.body_mass_index")
-    outside = body_mass_index is not None and not (
-        low.met(body_mass_index.number) and high.met(body_mass_index.number)
-    )
+    outside = not texture_is_valid(patient, evidence)
     says = f"Trabecular bone score {score.number:.3f}: {_TBS_IN_WORDS[category]}"
     if outside:
         says += ", but the body mass index lies outside the range for which it is valid"
@@ -208,7 +216,7 @@ def frax_threshold(patient: Patient, evidence: Evidence) -> Finding:
 @rule(
     "bone.frax_glucocorticoid",
     reads=(*_FRAX.values(), "bone.frax_glucocorticoids_entered",
-           "person.glucocorticoid_daily_dose", "medicine.glucocorticoid"),
+           "person.glucocorticoid_daily_dose", "medicine.glucocorticoid", *WHO_ASKS),
     scores="frax_glucocorticoid",
     needs=("bone.frax_glucocorticoids_entered", "person.glucocorticoid_daily_dose"),
 )  # fmt: skip
@@ -265,7 +273,10 @@ def frax_glucocorticoid(patient: Patient, evidence: Evidence) -> Finding | None:
         f"{_OUTCOME[o]} {given[o].number:.1f} % becomes {v:.1f} %" for o, v in adjusted.items()
     )
     main = "major" if "major" in adjusted else "hip"
-    reached = any(evidence.row(f"bone.frax.{o}_threshold").met(v) for o, v in adjusted.items())
+    group = classified_by_t_score(patient, evidence)
+    reached = group.answer != "no" and any(  # the thresholds are for the same people
+        evidence.row(f"bone.frax.{o}_threshold").met(v) for o, v in adjusted.items()
+    )
     return Finding(
         says=f"FRAX adjusted for a {band} glucocorticoid dose: {numbers}"
         f"{'; that reaches a treatment threshold' if reached else ''}.",
@@ -320,10 +331,14 @@ def frax_lumbar_spine(patient: Patient, evidence: Evidence) -> Finding | None:
         )  # fmt: skip
     steps = _rounded_half_away(neck.number - spine.number)
     raised = any(f.category == "discordant" for f in spine_hip_discordance(patient, evidence))
-    if steps < 0 and raised:
+    anew = spine_vertebrae.one(patient, evidence).category == "re_analyse"
+    if steps < 0 and (raised or anew):
         return Finding(
             says="FRAX is not lowered for the lumbar spine: its T-score lies so far above the "
-            "hip's that degenerative change probably raises it.",
+            "hip's that degenerative change probably raises it."
+            if raised
+            else "FRAX is not lowered for the lumbar spine: some of its vertebrae have to be left "
+            "out, and its T-score may then be lower.",
             status=Status.NOT_APPLICABLE,
             because=given,
             rests_on=(offset, evidence.row("bone.dxa.spine_above_hip")),

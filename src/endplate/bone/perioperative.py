@@ -8,12 +8,13 @@ from endplate.bone.agents import (
     AGENTS,
     CHECK_READS,
     anabolic_now,
+    bisphosphonate_now,
     check_rows,
     checks_of,
     months_from,
     verdict_on,
 )
-from endplate.bone.attenuation import REGIONS, attenuation_meets, screening_attenuation
+from endplate.bone.attenuation import REGIONS, attenuation_meets, lumbar_attenuation
 from endplate.bone.densitometry import (
     SITES_ASK,
     T_SCORES,
@@ -22,7 +23,13 @@ from endplate.bone.densitometry import (
     sites_still_needed,
     usable_sites,
 )
-from endplate.bone.diagnosis import NEED_READS, need_of_care, osteoporosis
+from endplate.bone.diagnosis import (
+    NEED_READS,
+    TREATMENT_READS,
+    need_of_care,
+    need_of_treatment,
+    osteoporosis,
+)
 from endplate.evidence import Evidence
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Recommendation, Stage, Status, Urgency
@@ -73,7 +80,7 @@ def refer(patient: Patient, evidence: Evidence) -> Recommendation | None:
 @rule(
     "bone.time_before_surgery",
     reads=(
-        *osteoporosis.reads,
+        *TREATMENT_READS,
         *_OPERATION,
         *CHECK_READS,
         "medicine.bone_anabolic",
@@ -89,9 +96,9 @@ def time_before_surgery(patient: Patient, evidence: Evidence) -> Recommendation 
     Population  adults with osteoporosis before elective instrumented surgery
     Not for     emergencies, deficits that progress, fractures, infection, tumour
     """
-    found = osteoporosis.one(patient, evidence)
+    found = need_of_treatment(patient, evidence)
     intent = patient.intent
-    if found.category != "osteoporosis" or intent.is_instrumented.no:
+    if found is None or intent.is_instrumented.no:
         return None
     before = evidence.row("bone.timing.anabolic_before_months")
     after = evidence.row("bone.timing.anabolic_after_months")
@@ -231,7 +238,7 @@ def _anabolic_under_way(patient: Patient, day: date, begun: Known, evidence: Evi
 
 @rule(
     "bone.existing_bisphosphonate",
-    reads=("medicine.bisphosphonate", *_OPERATION),
+    reads=("medicine.bisphosphonate", "medicine.zoledronate", *_OPERATION),
     headline=7,
 )
 def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | None:
@@ -244,7 +251,7 @@ def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | N
     """
     if patient.intent.is_instrumented.no:
         return None
-    taken = patient.has("medicine.bisphosphonate")
+    taken = bisphosphonate_now(patient, evidence)
     window = evidence.row("bone.bisphosphonate.window_months")
     day = patient.intent.day
     opens = months_from(day or patient.on, -int(window.number))
@@ -299,7 +306,7 @@ def existing_bisphosphonate(patient: Patient, evidence: Evidence) -> Finding | N
 @rule(
     "bone.existing_denosumab",
     reads=("medicine.denosumab", "medicine.denosumab_oncology", "medicine.denosumab.last_dose",
-           "medicine.bisphosphonate", *_OPERATION, *CHECK_READS),
+           "medicine.bisphosphonate", "medicine.zoledronate", *_OPERATION, *CHECK_READS),
     headline=4,
 )  # fmt: skip
 def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation | None:
@@ -335,20 +342,29 @@ def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation |
     late = patient.on > late_from
     due_now = not late and patient.on >= due
     category = "late" if late else "due" if due_now else "on_time"
-    followed = patient.has("medicine.bisphosphonate")
+    followed = _followed_by(patient, given, evidence)
+    closed = verdict_on(patient, evidence, "denosumab") in ("contraindicated", "avoid")
     says = {
         "late": f"Denosumab was due on {due} and is late: vertebral fractures rebound without it",
         "due": f"Denosumab is due since {due}, and late after {late_from}",
         "on_time": f"The next denosumab dose is due on {due}; it must not be missed",
     }[category]
-    says += "; a bisphosphonate is being taken, perhaps in its place" if followed.yes else ""
+    says += "; a bisphosphonate was given since, perhaps in its place" if followed.yes else ""
+    says += "; something on record speaks against the next dose" if closed else ""
+    action = (
+        "Ask the bone specialist at once what is given in place of the next dose."
+        if closed
+        else "Ask whether the bisphosphonate takes its place."
+        if followed.yes
+        else "Plan the next dose around the operation, and never stop without a follow-on."
+        if category == "on_time"
+        else "Give denosumab now, or another antiresorptive in its place, after looking for what "
+        "speaks against it."
+    )
     day = patient.intent.day
     return Recommendation(
         says=f"{says}.",
-        action="Give denosumab now, or another antiresorptive in its place, after looking for what "
-        "speaks against it."
-        if category != "on_time"
-        else "Plan the next dose around the operation, and never stop without a follow-on.",
+        action=action,
         who="general practitioner or bone specialist",
         by=due if category == "on_time" else patient.on,
         category=category,
@@ -366,10 +382,20 @@ def existing_denosumab(patient: Patient, evidence: Evidence) -> Recommendation |
     )
 
 
+def _followed_by(patient: Patient, given: date, evidence: Evidence) -> Known:
+    """Whether a bisphosphonate is taken, or was begun after a dose of denosumab."""
+    since = tuple(
+        f
+        for f in patient.ever("medicine.bisphosphonate").because
+        if f.value is True and f.on is not None and f.on > given
+    )
+    return Known("yes", since) if since else bisphosphonate_now(patient, evidence)
+
+
 def _denosumab_before(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """What is asked where denosumab was taken, and is not known to be taken now."""
     before = patient.ever("medicine.denosumab")
-    followed = patient.has("medicine.bisphosphonate")
+    followed = bisphosphonate_now(patient, evidence)
     if not before.yes:
         return None
     last = max((d for f in before.because for d in (f.until, f.on) if d is not None), default=None)
@@ -430,6 +456,7 @@ def _last_denosumab(patient: Patient) -> tuple[date, Fact] | None:
         "medicine.bone_anabolic",
         "medicine.romosozumab",
         "medicine.bisphosphonate",
+        "medicine.zoledronate",
         "medicine.denosumab",
     ),
 )
@@ -442,7 +469,7 @@ def follow_on(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """
     taken, ever = anabolic_now(patient, evidence), patient.ever("medicine.bone_anabolic")
     asked = ("medicine.bisphosphonate", "medicine.denosumab")
-    after = any_of(patient.has(what) for what in asked)
+    after = any_of((bisphosphonate_now(patient, evidence), patient.has("medicine.denosumab")))
     if not ever.yes or (after.yes and not taken.yes):
         return None
     says, category, action = (
@@ -495,7 +522,7 @@ def adverse_events_cns(patient: Patient, evidence: Evidence) -> Finding | None:
     by_density = UNKNOWN
     if lowest is not None and (below.met(lowest[1].number) or not not_measured):
         by_density = _yes_or_no(below.met(lowest[1].number), lowest[1])
-    scan, level = screening_attenuation(patient), patient.latest("lab.vitamin_d")
+    scan, level = lumbar_attenuation(patient), patient.latest("lab.vitamin_d")
     answers = {
         f"T-score {below.text}": (by_density, not_measured),
         f"attenuation < {poor.number:g} HU": (

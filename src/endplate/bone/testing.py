@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from endplate.bone.attenuation import REGIONS, screening_attenuation
+from endplate.bone.attenuation import REGIONS, attenuation_meets, screening_attenuation
 from endplate.bone.bone_quality_score import score_band, sequence_fits
 from endplate.bone.densitometry import (
     HIP_AND_RADIUS,
@@ -413,11 +413,14 @@ def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding 
     Source      bone.test.*, bone.hounsfield.likely, bone.tbs.*, bone.vbq.possible
     Population  adults before spine surgery
     Not for     people with a DXA of hip or radius in the last two years
+    Differs     USPSTF leaves men open where ISCD tests them from 70; each answer is shown
     """
     recent = recent_density(patient, evidence)
     if any(f.what == f"bone.t_score.{site}" for f in recent for site in HIP_AND_RADIUS):
         return None
-    asking = _guidelines_that_ask(patient, evidence)
+    answers = _answers(patient, evidence)
+    followed = _followed(answers, evidence)
+    asking = {name: a.because for name, a in followed.items() if a.category == "test"}
     signs = _signs_on_images(patient, evidence)
     rows = (
         evidence.row("bone.dxa.three_sites_for_spine_surgery"),
@@ -432,7 +435,8 @@ def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding 
     elif unplaced is not None:
         lacking = "There is no DXA of the last two years whose site is known"
     if not asking and not signs:
-        undecided = _undecided(patient, evidence)
+        open_ones = [a for a in followed.values() if a.status is Status.UNKNOWN]
+        undecided = tuple(dict.fromkeys(what for a in open_ones for what in a.missing))
         if not undecided:
             return None
         return Finding(
@@ -440,10 +444,11 @@ def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding 
             status=Status.UNKNOWN,
             missing=undecided,
             rests_on=rows,
+            positions=_positions(answers, evidence),
             stage=Stage.NOW,
         )
-    reasons = [*(name for name, _ in asking), *(name for name, _, _ in signs)]
-    because = (*(f for _, fs in asking for f in fs), *(f for _, _, fs in signs for f in fs))
+    reasons = [*asking, *(name for name, _, _ in signs)]
+    because = (*(f for fs in asking.values() for f in fs), *(f for _, _, fs in signs for f in fs))
     return Recommendation(
         says=f"{lacking}, and it is called for by {_listed(reasons)}.",
         action="Order a DXA of hip (total and neck), L1-L4 and distal third of the radius.",
@@ -452,6 +457,7 @@ def order_dxa(patient: Patient, evidence: Evidence) -> Recommendation | Finding 
         because=tuple(dict.fromkeys((*because, *recent))),
         missing=("bone.t_score.total_hip", "bone.t_score.femoral_neck"),
         rests_on=rows,
+        positions=_positions(answers, evidence),
         alternatives=("Hip and radius only, where the lumbar spine cannot be interpreted.",),
         would_change=("A DXA of the last two years from elsewhere.",),
         stage=Stage.NOW,
@@ -469,16 +475,32 @@ _ASKING = {
 }
 
 
-def _guidelines_that_ask(
-    patient: Patient, evidence: Evidence
-) -> list[tuple[str, tuple[Fact, ...]]]:
-    found = [(name, rule.one(patient, evidence)) for name, rule in _ASKING.items()]
-    return [(name, advice.because) for name, advice in found if advice.category == "test"]
+def _answers(patient: Patient, evidence: Evidence) -> dict[str, Finding]:
+    """The answer of each guideline that can ask for a DXA."""
+    return {name: guideline.one(patient, evidence) for name, guideline in _ASKING.items()}
 
 
-def _undecided(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
-    found = [guideline.one(patient, evidence) for guideline in _ASKING.values()]
-    return tuple(dict.fromkeys(w for f in found if f.status is Status.UNKNOWN for w in f.missing))
+def _followed(answers: dict[str, Finding], evidence: Evidence) -> dict[str, Finding]:
+    """The answers that lead to an order: by choice those of any guideline, or of one."""
+    use = evidence.choice("bone.testing_guideline").use
+    return {name: answer for name, answer in answers.items() if use in ("any", name)}
+
+
+def _positions(answers: dict[str, Finding], evidence: Evidence) -> tuple[Position, ...]:
+    """Each guideline's answer beside the others, where not all of them are the same."""
+    if len({answer.category for answer in answers.values()}) == 1:
+        return ()
+    followed = _followed(answers, evidence)
+    alone = len(followed) == 1
+    return tuple(
+        Position(
+            holder=name,
+            says=answer.says.removeprefix(f"{name}: "),
+            rests_on=answer.rests_on,
+            default=alone and name in followed,
+        )
+        for name, answer in answers.items()
+    )
 
 
 def _signs_on_images(
@@ -486,8 +508,10 @@ def _signs_on_images(
 ) -> list[tuple[str, tuple[Row, ...], tuple[Fact, ...]]]:
     """What on CT, DXA texture or MR points to poor bone: its name, its rows, its facts."""
     found: list[tuple[str, tuple[Row, ...], tuple[Fact, ...]]] = []
+    if _child(patient, evidence) is not None:
+        return found
     attenuation, limit = screening_attenuation(patient), evidence.row("bone.hounsfield.likely")
-    if attenuation is not None and limit.met(attenuation.number):
+    if attenuation is not None and attenuation_meets(attenuation, limit, evidence).yes:
         found.append((f"attenuation below {limit.number:g} HU", (limit,), (attenuation,)))
     texture = trabecular_category(patient, evidence)
     if texture is not None and texture[0] == "degraded":

@@ -93,6 +93,9 @@ def measure(
     posture: Annotated[
         str | None, typer.Option(help="standing, sitting, supine, prone or lateral.")
     ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="CT or MR, where the image's file does not say which.")
+    ] = None,
     levels: Annotated[
         str | None, typer.Option(help="Only these levels, such as L1-L4 or L1,L3.")
     ] = None,
@@ -105,7 +108,7 @@ def measure(
     """Measure bone on an image with a mask: attenuation, heights, deformity, bone quality."""
     from endplate.cli import measure as command
 
-    command.measure(image, mask, labels, posture, levels, out, as_json=json)
+    command.measure(image, mask, labels, posture, modality, levels, out, as_json=json)
 
 
 @app.command()

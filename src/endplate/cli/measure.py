@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -29,13 +29,15 @@ def measure(
     mask_paths: Sequence[Path],
     labels: str,
     posture: str | None,
+    modality: str | None,
     only: str | None,
     out: Path | None,
     *,
     as_json: bool,
 ) -> None:
     """Measure, print, and write the JSON and the pictures if a folder is given."""
-    _known_posture(posture)
+    _known(posture, set(Posture), "--posture")
+    _known(modality, {"CT", "MR"}, "--modality")
     volume, problems = _image(image)
     masks = []
     for path in mask_paths:
@@ -45,7 +47,7 @@ def measure(
     whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
     pairs, noted = paired([whole], masks)
     (volume, mask) = pairs[0]
-    found = measured(volume, mask, levels=_levels(only), posture=posture)
+    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality)
     problems = [*problems, *noted, *found.problems]
     findings = _findings(found)
     if out is not None:
@@ -119,10 +121,10 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _known_posture(posture: str | None) -> None:
-    if posture is not None and posture not in set(Posture):
+def _known(given: str | None, words: Collection[str], option: str) -> None:
+    if given is not None and given not in words:
         raise InputProblem(
-            f"--posture: is not understood. It is one of {', '.join(Posture)}; got {posture!r}. "
+            f"{option}: is not understood. It is one of {', '.join(sorted(words))}; got {given!r}. "
             f"Write one of these, or leave it out."
         )
 

@@ -102,7 +102,7 @@ def planned_case(
 
 def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
     """What the case's images give, each with its masks."""
-    from endplate.images.measure import measure
+    from endplate.images.measure import UnknownModality, measure
 
     pairs, noted = paired(case.images, case.masks)
     facts: list[Fact] = []
@@ -112,7 +112,13 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
         (str(f.value) for f in case.record.facts if f.what == "imaging.posture"), None
     )
     for number, (image, mask) in enumerate(pairs, 1):
-        found = measure(image, mask, posture=posture or None)
+        try:
+            found = measure(image, mask, posture=posture or None, modality=case.modality or None)
+        except UnknownModality as unknown:  # the rest of the case can be planned all the same
+            problems.append(
+                Problem(problem="measurement.modality", says=str(unknown), where=image.name)
+            )
+            continue
         facts += found.facts
         problems += found.problems
         prefix = f"{number}-" if len(pairs) > 1 else ""

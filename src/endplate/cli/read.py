@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 from endplate import vocabulary
 from endplate.cli.main import print_json
 from endplate.cli.output import console, problems_table, table
 from endplate.exchange.case import read_case
-from endplate.facts import InputProblem
+from endplate.facts import InputProblem, Problem
 from endplate.report.html import fact_value
+
+_MOST_SHOWN = 20
 
 
 def read(folder: Path, today: date, *, as_json: bool) -> None:
@@ -56,7 +60,7 @@ def read(folder: Path, today: date, *, as_json: bool) -> None:
 
 
 def population(folder: Path, today: date, *, as_json: bool) -> None:
-    """Print counts per type for a folder of many persons' FHIR data."""
+    """Print counts per type and what was wrong, for a folder of many persons' FHIR data."""
     from endplate.exchange.fhir.read import read_population
 
     paths = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
@@ -66,12 +70,21 @@ def population(folder: Path, today: date, *, as_json: bool) -> None:
             f"Give the folder of a bulk export."
         )
     found = read_population(paths, today)
+    everybody = list(found.values())
+    problems = _kinds(found.problems, chain.from_iterable(u.problems for u in everybody))
+    ignored = _kinds(found.ignored, chain.from_iterable(u.ignored for u in everybody))
+    if not everybody:
+        why = problems[0].says if problems else "There are no FHIR resources in it."
+        raise InputProblem(
+            f"{folder.name}: no person could be read from it. FHIR R4 as JSON or NDJSON is needed; "
+            f"none was found that is about a person. {why} Give the folder of a bulk export."
+        )
     totals = found.totals()
     if as_json:
         print_json(
             persons=len(found),
-            problems=found.problems,
-            ignored=found.ignored,
+            problems=problems,
+            ignored=ignored,
             counts={
                 kind: {"resources": c.resources, "facts": c.facts, "problems": c.problems}
                 for kind, c in sorted(totals.items())
@@ -85,6 +98,34 @@ def population(folder: Path, today: date, *, as_json: bool) -> None:
     ]
     columns = ("kind of resource", "resources", "facts", "problems")
     out.print(table(f"{len(found)} persons", columns, rows))
-    if found.problems:
-        out.print(problems_table("Problems", found.problems))
-    out.print(problems_table("Left aside", found.ignored))
+    if problems:
+        out.print(problems_table("Problems", problems[:_MOST_SHOWN]))
+    if len(problems) > _MOST_SHOWN:
+        out.print(f"and {len(problems) - _MOST_SHOWN} more kinds", highlight=False)
+    if ignored:
+        out.print(problems_table("Left aside", ignored))
+
+
+def _kinds(of_files: Iterable[Problem], of_persons: Iterable[Problem]) -> list[Problem]:
+    """Each different problem once with how often it was met, most frequent first.
+
+    Its place is kept where it is one place and not one person's.
+    """
+    places: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    counts: dict[tuple[str, str, tuple[str, ...]], int] = {}
+    for problems, is_person in ((of_files, False), (of_persons, True)):
+        for p in problems:
+            kind = (p.problem, p.says, p.try_)
+            counts[kind] = counts.get(kind, 0) + p.count
+            places.setdefault(kind, set()).add("" if is_person else p.where)
+    found = [
+        Problem(
+            problem=kind[0],
+            says=kind[1],
+            where=min(places[kind]) if len(places[kind]) == 1 else "",
+            try_=kind[2],
+            count=count,
+        )
+        for kind, count in counts.items()
+    ]
+    return sorted(found, key=lambda p: (-p.count, p))

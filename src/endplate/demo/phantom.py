@@ -361,6 +361,12 @@ class _Shape:
         )
         return np.asarray(b.height - self.slope * v - 2 * b.dip * hollow)
 
+    def edges(self) -> tuple[float, float]:
+        """Heights at the front and the back edge, as Genant's grades go by."""
+        anterior, _, posterior = self.heights()
+        known = {"anterior": anterior, "posterior": posterior}
+        return gates.at_edges(known, evidence.shipped())
+
     def heights(self) -> tuple[float, float, float]:
         """Anterior, middle, posterior: means over the windows of the measurement."""
         rows = evidence.shipped()
@@ -398,13 +404,14 @@ def _fractured(body: Body, fracture: Fracture, reference: float | None) -> Body:
     """The body changed so that the asked-for loss is what its true heights show."""
     kept = 1 - fracture.loss / 100
     if fracture.kind == "crush":
-        posterior = _Shape(body).heights()[2]
+        posterior = _Shape(body).edges()[1]
         target = kept * (reference if reference is not None else posterior)
         return replace(body, height=body.height - posterior + target)
 
     def missing(amount: float) -> float:
-        a, m, p = _Shape(_with(amount)).heights()
-        return (a if fracture.kind == "wedge" else m) / p - kept
+        shape = _Shape(_with(amount))
+        front, back = shape.edges()
+        return (front if fracture.kind == "wedge" else shape.heights()[1]) / back - kept
 
     def _with(amount: float) -> Body:
         if fracture.kind == "biconcave":
@@ -484,7 +491,7 @@ class _Anatomy:
                 marrow=of(self.spine.marrow, name, 400.0),
             )  # fmt: skip
             bodies[name] = replace(body, **self.spine.bodies.get(name, {}))
-        whole = {n: _Shape(b).heights()[2] for n, b in bodies.items()}
+        whole = {n: _Shape(b).edges()[1] for n, b in bodies.items()}
         for name, fracture in self.spine.fractures.items():
             near = [whole[n] for n in self._beside(name)]
             bodies[name] = _fractured(
@@ -493,10 +500,11 @@ class _Anatomy:
         return bodies
 
     def _beside(self, name: str) -> list[str]:
-        """The neighbours that a crush is measured against: unfractured, and of those graded."""
-        at = self.names.index(name)
-        beside = [self.names[i] for i in (at - 1, at + 1) if 0 <= i < len(self.names)]
-        return [n for n in beside if n in gates.GRADED and n not in self.spine.fractures]
+        """The vertebrae that a crush is measured against."""
+        whole = [Level(n) for n in self.names if n not in self.spine.fractures]
+        rows = evidence.shipped()
+        near = gates.crush_references(Level(name), whole, self.spine.column, rows)
+        return [v.value for v in near]
 
     def _poses(self) -> dict[str, tuple[Vector, Vector]]:
         """Centre and axes of each body, stacked up from the sacral endplate at the origin."""
@@ -774,11 +782,10 @@ class _Anatomy:
 
     def truth(self, csf: float) -> Truth:
         """The truth of every vertebra, the pelvis and the metal."""
-        heights = {n: s.heights() for n, s in self.shapes.items()}
         found = {}
         for name in self.names:
-            near = [heights[n][2] for n in self._beside(name)]
-            found[name] = self._true_vertebra(name, heights[name], near)
+            near = [self.shapes[n].edges()[1] for n in self._beside(name)]
+            found[name] = self._true_vertebra(name, self.shapes[name].heights(), near)
         return Truth(vertebrae=found, pelvis=self.pelvis, metal=tuple(self.metal), csf=csf)
 
     def _true_vertebra(
@@ -787,9 +794,10 @@ class _Anatomy:
         centre, axes = self.poses[name]
         body = self.bodies[name]
         anterior, middle, posterior = heights
-        wedge, biconcavity = (100 * (1 - h / posterior) for h in (anterior, middle))
+        front, back = self.shapes[name].edges()
+        wedge, biconcavity = (100 * (1 - h / back) for h in (front, middle))
         graded = near and name in gates.GRADED
-        crush = 100 * (1 - posterior / float(np.mean(near))) if graded else None
+        crush = 100 * (1 - back / float(np.mean(near))) if graded else None
         tilt = np.radians(body.wedge / 2)
         return TrueVertebra(
             level=name,

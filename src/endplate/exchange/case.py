@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import combinations, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydicom import dcmread
-from pydicom.config import disable_value_validation
 
 from endplate.exchange import masks as mask_files
 from endplate.exchange import nifti, nrrd, typed
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import is_dicom
-from endplate.exchange.dicom.series import Identity, Series
+from endplate.exchange.dicom.series import Series
 from endplate.exchange.fhir.read import FhirReading, read_fhir, source
 from endplate.exchange.fhir.write.elements import USE_SYSTEM
 from endplate.exchange.intake import Intake
+from endplate.exchange.one_person import one_person, two_persons
 from endplate.facts import InputProblem, Problem
 from endplate.images import labels as label_systems
 from endplate.images.volume import Acquisition, Mask, Volume
@@ -33,10 +26,6 @@ from endplate.record import PatientRecord
 _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
-# Letters whose accent is a part of them, and umlauts as they are spelt where there are none.
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
-_SPELT_OUT = _PLAIN | str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
-_NOBODY = frozenset({"anonymous", "anonymised", "anonymized", "anonym", "anon", "deidentified"})
 _OWN = "an output of Endplate itself, and no source of facts"
 
 
@@ -75,6 +64,8 @@ class Case:
         What can be measured; images are loaded when they are asked for.
     title
         What the clinic calls the case, if it says so.
+    modality
+        What the images are whose files do not say it: ``CT`` or ``MR``; empty if nobody said.
     """
 
     record: PatientRecord
@@ -84,6 +75,7 @@ class Case:
     images: tuple[CaseImage, ...] = ()
     masks: tuple[Mask, ...] = ()
     title: str = ""
+    modality: str = ""
 
 
 @dataclass(slots=True)
@@ -126,8 +118,7 @@ def read_case(folder: Path, today: date) -> Case:
     reading = _fhir(found.fhir, folder, intake, files, today)
     listed = dicom.find_series(found.dicom)
     intake.add(listed.understood)
-    _one_person(reading, listed.series)
-    _one_name(reading, listed.series, found.fhir, intake)
+    one_person(reading, listed.series, intake)
     images = _series(listed.series, intake, files, today)
     masks = [
         _mask([path], settings.get("labels", "auto"), intake, files, folder)
@@ -155,6 +146,7 @@ def read_case(folder: Path, today: date) -> Case:
         images=tuple(images),
         masks=tuple(masks),
         title=settings.get("title", ""),
+        modality=settings.get("modality", ""),
     )
 
 
@@ -259,182 +251,11 @@ def _fhir(
     return reading
 
 
-def _one_person(reading: FhirReading, series: Sequence[Series]) -> None:
-    """End the run where records or images are of two persons."""
-    people = reading.identities
-    for one, other in combinations(people, 2):
-        linked = other.subject in one.same_as or one.subject in other.same_as
-        shared = set(one.identifiers) & set(other.identifiers)
-        if one.subject != other.subject and not linked and not shared:
-            count = len({p.subject for p in people})
-            raise _two_persons(f"{'two' if count == 2 else count} patients in the health record")
-        if _differ(one.birth_date, other.birth_date) or _differ(one.sex, other.sex):
-            raise _two_persons("two different birth dates or sexes in the health record")
-    known = {p.subject for p in people} | {s for p in people for s in p.same_as}
-    others = [s for s in reading.subjects if s not in known]
-    if (known and others) or len(others) > 1:
-        raise _two_persons("resources of the health record that are about different patients")
-    for first, second in combinations(series, 2):
-        if why := first.identity.contradicts(second.identity):
-            raise _two_persons(f"image series with different {' and '.join(why)}")
-    for person, one_series in product(people, series):
-        born, there = _digits(person.birth_date), one_series.identity.birth_date
-        of_record = Identity(
-            birth_date="" if there.startswith(born) else born,
-            sex={"female": "F", "male": "M", "other": "O"}.get(person.sex or "", ""),
-        )
-        if why := of_record.contradicts(one_series.identity):
-            raise _two_persons(f"a record and images with different {' and '.join(why)}")
-
-
-def _digits(birth_date: str | None) -> str:
-    return (birth_date or "").replace("-", "")
-
-
-def _one_name(
-    reading: FhirReading, series: Sequence[Series], paths: Sequence[Path], intake: Intake
-) -> None:
-    """Compare names, where a record and images do not contradict each other otherwise.
-
-    Names without any word in common end the run, unless the birth dates agree: people change
-    their names, but not all of it at once.
-    """
-    people = reading.identities
-    of_images = [(one, _name_in_images(one)) for one in series] if people else []
-    if not any(words for _, words in of_images):
-        return
-    of_record = _names_in_record(paths)
-    ids = [p.subject for p in people] + [i.partition("|")[2] for p in people for i in p.identifiers]
-    for one, words in of_images:
-        named = words - _words(one.identity.patient_id, *ids)  # a pseudonym is no name
-        if not _nothing_in_common(named, of_record):
-            continue
-        born = one.identity.birth_date
-        if not any(
-            born and p.birth_date and born.startswith(_digits(p.birth_date)) for p in people
-        ):
-            raise _two_persons(
-                "a record and images with different names, and no birth date in both to compare"
-            )
-        intake.problem(
-            "case.names_differ",
-            "The images and the record agree in the birth date and have no word of the name in "
-            "common; both were used.",
-            one.source,
-            ("Check that they are of the same person.",),
-        )
-
-
-def _words(*texts: str) -> set[str]:
-    """The words of names without case, accents and punctuation; umlauts also as ae, oe, ue."""
-    found: set[str] = set()
-    for text in texts:
-        whole = unicodedata.normalize("NFC", text).casefold().replace("'", "").replace("\u2019", "")
-        for letters in (_PLAIN, _SPELT_OUT):
-            parts = unicodedata.normalize("NFKD", whole.translate(letters))
-            plain = "".join(c for c in parts if not unicodedata.combining(c))
-            found.update(re.findall(r"[^\W_]+", plain))
-    return {word for word in found if len(word) > 1 or not word.isascii()} - _NOBODY
-
-
-def _nothing_in_common(one: set[str], other: set[str]) -> bool:
-    """Whether two names are different; those in different scripts cannot be compared."""
-    latin = [{word for word in words if word.isascii()} for words in (one, other)]
-    foreign = [one - latin[0], other - latin[1]]
-    comparable = [both for both in (latin, foreign) if all(both)]
-    return bool(comparable) and not any(set.intersection(*both) for both in comparable)
-
-
-def _name_in_images(series: Series) -> set[str]:
-    """The words of the name in a series' first file; none where it was taken out."""
-    if not series.planes:
-        return set()
-    try:
-        with disable_value_validation(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings print values
-            data = dcmread(
-                series.planes[0].header.path,
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=["PatientName", "PatientIdentityRemoved"],
-            )
-            name = str(data.get("PatientName") or "")
-            removed = str(data.get("PatientIdentityRemoved") or "")
-    except Exception:  # pydicom answers broken bytes with many kinds of exceptions
-        return set()
-    if removed.strip().upper() == "YES":
-        return set()
-    # Family, given and middle name of each script; prefix and suffix are no names.
-    return _words(*("^".join(script.split("^")[:3]) for script in name.split("=")))
-
-
-def _names_in_record(paths: Iterable[Path]) -> set[str]:
-    """The words of every name of every Patient in FHIR files."""
-    found: set[str] = set()
-    for path in paths:
-        for patient in _patients(_values(path)):
-            for name in _listed(patient.get("name")):
-                if isinstance(name, dict):
-                    given = _listed(name.get("given"))
-                    texts = [name.get("family"), name.get("text"), *given]
-                    found |= _words(*(text for text in texts if isinstance(text, str)))
-    return found
-
-
-def _values(path: Path) -> Iterator[Any]:
-    """The JSON values of a FHIR file; what cannot be read, its reader says."""
-    try:
-        try:
-            yield source.parsed(source.document(path))
-        except source.NotJson:
-            for _, line in source.lines(path):
-                if line and b'"Patient"' in line:
-                    with suppress(source.NotJson):
-                        yield source.parsed(line)
-    except source.Unreadable:
-        return
-
-
-def _patients(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Every Patient: by itself, in a list, in a bundle, or contained in a resource."""
-    for value in values:
-        if isinstance(value, list):
-            yield from _patients(value)
-        elif isinstance(value, dict):
-            if value.get("resourceType") == "Patient":
-                yield value
-            entries = [
-                e.get("resource") for e in _listed(value.get("entry")) if isinstance(e, dict)
-            ]
-            yield from _patients([*entries, *_listed(value.get("contained"))])
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _differ(one: str | None, other: str | None) -> bool:
-    """Whether two texts contradict each other; a birth year does not contradict its dates."""
-    return (
-        bool(one and other)
-        and not (one or "").startswith(other or "")
-        and not (other or "").startswith(one or "")
-    )
-
-
-def _two_persons(what: str) -> InputProblem:
-    return InputProblem(
-        f"Case: holds the data of more than one person. One person's data is needed; there are "
-        f"{what}. Take out what does not belong, and check every file; an export of many persons "
-        f"is read with endplate read --population. Nothing was written."
-    )
-
-
 def _one_birth_date(intake: Intake) -> None:
     """As `PatientRecord.of`, but named as what it is before the record is made."""
     for what in ("person.birth_date", "person.sex"):
         if len({f.value for f in intake.facts if f.what == what}) > 1:
-            raise _two_persons("sources with different birth dates or sexes")
+            raise two_persons("sources with different birth dates or sexes")
 
 
 # -- images ---------------------------------------------------------------------------------------
@@ -539,11 +360,18 @@ def paired(
     """
     if not masks or not images:
         return [], _unpaired(images, masks)
-    loaded = [image.load() for image in images]
+    tried = [_Fitting(mask, [i.uid for i in images]) for mask in masks]
+    for n, image in enumerate(images):
+        asking = [one for one in tried if n in one.among]
+        if asking:
+            volume = image.load()  # kept only while a mask fits it: a case may hold many series
+            for one in asking:
+                one.lay(n, volume)
     problems: list[Problem] = []
+    loaded: dict[int, Volume] = {}
     laid: dict[int, list[Mask]] = {}
-    for mask in masks:
-        at, on_image, noted = _laid(mask, loaded)
+    for one in tried:
+        at, loaded[at], on_image, noted = one.only()
         problems += noted
         laid.setdefault(at, []).append(on_image)
     pairs = [(loaded[at], joined(on_image)) for at, on_image in sorted(laid.items())]
@@ -571,26 +399,42 @@ def _unpaired(images: Sequence[CaseImage], masks: Sequence[Mask]) -> tuple[Probl
     return tuple(found)
 
 
-def _laid(mask: Mask, images: Sequence[Volume]) -> tuple[int, Mask, tuple[Problem, ...]]:
-    """The index of the mask's image, and the mask on its grid."""
-    said = [n for n, image in enumerate(images) if mask.volume.uid and image.uid == mask.volume.uid]
-    same = [n for n, image in enumerate(images) if image.same_grid(mask.volume)]
-    fitting: list[tuple[int, Mask, tuple[Problem, ...]]] = []
-    refusals: list[InputProblem] = []
-    for n in said or same or range(len(images)):
+class _Fitting:
+    """The images that one mask fits: those that it names, else those with its grid, else any."""
+
+    def __init__(self, mask: Mask, uids: Sequence[str]) -> None:
+        named = [n for n, uid in enumerate(uids) if mask.volume.uid and uid == mask.volume.uid]
+        self.among = named or range(len(uids))
+        self._mask = mask
+        self._is_named = bool(named)
+        self._has_same_grid = False
+        self._found: list[tuple[int, Volume, Mask, tuple[Problem, ...]]] = []
+        self._refusals: list[InputProblem] = []
+
+    def lay(self, n: int, image: Volume) -> None:
+        """Keep the image if the mask can be laid on it."""
+        same = not self._is_named and image.same_grid(self._mask.volume)
+        if self._has_same_grid and not same:
+            return
+        if same and not self._has_same_grid:
+            self._has_same_grid = True
+            self._found, self._refusals = [], []
         try:
-            fitting.append((n, *mask_files.on_grid(mask, images[n])))
+            self._found.append((n, image, *mask_files.on_grid(self._mask, image)))
         except InputProblem as problem:
-            refusals.append(problem)
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise refusals[0]
-    raise InputProblem(
-        f"{mask.volume.name}: fits {len(fitting)} images of this case. It must be clear which it "
-        f"was drawn on; it is not. Take out the images that it does not belong to, or use "
-        f"'endplate measure' with one image and its mask."
-    )
+            self._refusals.append(problem.with_traceback(None))  # it would hold the image
+
+    def only(self) -> tuple[int, Volume, Mask, tuple[Problem, ...]]:
+        """The one image that fits: its index, itself, the mask on its grid, what was noted."""
+        if len(self._found) == 1:
+            return self._found[0]
+        if not self._found:
+            raise self._refusals[0]
+        raise InputProblem(
+            f"{self._mask.volume.name}: fits {len(self._found)} images of this case. It must be "
+            f"clear which it was drawn on; it is not. Take out the images that it does not belong "
+            f"to, or use 'endplate measure' with one image and its mask."
+        )
 
 
 def joined(masks: Sequence[Mask]) -> Mask:
@@ -603,21 +447,24 @@ def joined(masks: Sequence[Mask]) -> Mask:
     parts = [m for m in masks if "corpus" in m.structures.values() and m not in levels]
     base = levels[0] if levels else masks[0]
     if levels and parts:
-        base = label_systems.bodies(levels[0], parts[0])
+        base = replace(label_systems.bodies(levels[0], parts[0]), cut=levels[0].cut)
     rest = [m for m in masks if m is not (levels[0] if levels else masks[0])]
     if not rest:
         return base
     array = base.volume.array.astype(np.uint16)
-    structures = dict(base.structures)
+    structures, cut = dict(base.structures), set(base.cut)
+    # Above every label that is there: the map may hold labels that have no name.
+    number = max(int(array.max(initial=0)), *structures, 0)
     for mask in rest:
         for label, structure in mask.structures.items():
             if structure in structures.values():
                 continue
-            number = max(structures, default=0) + 1
+            number += 1
             array[(mask.volume.array == label) & (array == 0)] = number
             structures[number] = structure
+            cut |= {structure} & mask.cut
     whole = base.volume
     volume = Volume(
         array, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
     )
-    return Mask(volume, structures, base.parts, base.system)
+    return Mask(volume, structures, base.parts, base.system, frozenset(cut))

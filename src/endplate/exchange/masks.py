@@ -32,8 +32,18 @@ _OFF_AXIS = 0.05
 # Less of a mask than this inside the image: it is of another scan, or of another part of it.
 _LEAST_INSIDE = 0.5
 _ALL_INSIDE = 0.99
+# A structure is cut by the mask's border if it meets it with this many voxels, this part of its
+# largest section beside it, and this part of the section a little further in.
+_FEW_TOUCH = 10
+_BROAD = 0.15
+_STEADY = 0.6
+_NEAR_BORDER_MM = 2.0
 # A vertebra with fewer voxels says nothing about its fit.
 _FEW_VOXELS = 50
+# Marrow without its cortex has this part of its surface next to bone; in thick slices, which do
+# not show the endplates, this part. Beside the spine one side has. Choices of ours.
+_ENCLOSED = 0.9
+_PARTLY_ENCLOSED = 0.4
 # The check for bone needs no finer voxels than this.
 _FINE_ENOUGH_MM = 1.5
 # No MR signal is this low; an image of unknown kind that is holds Hounsfield units of air.
@@ -97,7 +107,7 @@ def read_masks(paths: Iterable[Path]) -> tuple[Mask, Problems]:
     InputProblem
         If no file is left, or the files' grids differ.
     """
-    claims: list[tuple[npt.NDArray[np.bool_], str]] = []
+    merged = nrrd.Merged()
     first: Volume | None = None
     problems: Problems = ()
     for path in sorted(paths):
@@ -110,17 +120,16 @@ def read_masks(paths: Iterable[Path]) -> tuple[Mask, Problems]:
                 f"have the same voxels in the same places; they differ. Keep one scan's files in "
                 f"a folder."
             )
-        first = first or volume
+        merged.add(volume.array > 0, _stem(path), (first or volume).name)
+        first = first or replace(volume, array=merged.array)  # no file's voxels are kept
         problems += more
-        claims.append((volume.array > 0, _stem(path)))
     if first is None:
         raise InputProblem(
             "Segmentation folder: holds no mask. Files must be named by their structure, such as "
             "vertebrae_L3.nii.gz; none is. Give one mask file instead."
         )
-    array, names, overlaps = nrrd.merged(claims, first.name)
-    mask, doubts = recognise(replace(first, array=array), names=names)
-    return mask, (*problems, *overlaps, *doubts)
+    mask, doubts = recognise(replace(first, array=merged.array), names=merged.names)
+    return mask, (*problems, *merged.problems, *doubts)
 
 
 def is_segmentation(path: Path) -> bool:
@@ -201,19 +210,33 @@ def on_grid(mask: Mask, image: Volume) -> tuple[Mask, Problems]:
     if len(frames) > 1:
         raise _not_of(mask, image, "they have different DICOM frames of reference")
     problems: list[Problem] = []
-    share = 1.0 if there.same_grid(image) else _share_inside(mask, image)
+    is_same = there.same_grid(image)
+    drawn = {} if is_same else label_systems.boxes(there.array)
+    share = 1.0 if is_same else _share_inside(mask, image, drawn)
     if share < _LEAST_INSIDE:
         raise _not_of(mask, image, f"{share:.0%} of the labelled voxels lie inside the image")
     if share < _ALL_INSIDE:
         says = f"Only {share:.0%} of the mask lies inside the image; structures are cut there."
         problems.append(Problem(problem="mask.partly_outside", says=says, where=there.name))
-    array = there.array if there.same_grid(image) else _nearest(there, image)
+    cut = _cut_by_own_field(mask, image, drawn)
+    if cut:
+        says = (
+            f"The mask was drawn on a part of the image, and its own field cuts {', '.join(cut)} "
+            f"where the image goes on: only a part of each is in the mask."
+        )
+        try_ = ("Segment the whole image, or a part of it that holds whole vertebrae.",)
+        problems.append(
+            Problem(problem="mask.cut_by_its_own_field", says=says, where=there.name, try_=try_)
+        )
+    array = there.array if is_same else _nearest(there, image)
     volume = replace(
         image, array=array, acquisition=there.acquisition, name=there.name, problems=there.problems
     )
     left = label_systems.boxes(array)
     structures = {label: s for label, s in mask.structures.items() if label in left}
-    placed = replace(mask, volume=volume, structures=MappingProxyType(structures))
+    placed = replace(
+        mask, volume=volume, structures=MappingProxyType(structures), cut=mask.cut | {*cut}
+    )
     _check_bone(placed, image, left, problems)
     return placed, tuple(problems)
 
@@ -225,11 +248,11 @@ def _not_of(mask: Mask, image: Volume, why: str) -> InputProblem:
     )
 
 
-def _share_inside(mask: Mask, image: Volume) -> float:
+def _share_inside(mask: Mask, image: Volume, boxes: Boxes) -> float:
     """The share of the named structures' voxels whose centres lie inside the image."""
     labels = mask.volume.array
     inside = total = 0
-    for label, box in label_systems.boxes(labels).items():
+    for label, box in boxes.items():
         if label not in mask.structures:
             continue
         index = np.argwhere(labels[box] == label) + [part.start for part in box]
@@ -238,6 +261,53 @@ def _share_inside(mask: Mask, image: Volume) -> float:
         inside += int(within.sum())
         total += len(index)
     return inside / total if total else 0.0
+
+
+def _cut_by_own_field(mask: Mask, image: Volume, boxes: Boxes) -> list[str]:
+    """Vertebrae and sacrum that end flat at the mask's border, where the image goes on.
+
+    The cord, the canal and the like run out of every field and are not looked at.
+    """
+    labels = mask.volume.array
+    # A DICOM segmentation leaves out empty slices: its first and last one are no border.
+    axes = (0, 1) if mask.volume.uid or mask.volume.frame_of_reference else (0, 1, 2)
+    found = []
+    for label, box in boxes.items():
+        structure = mask.structures.get(label, "")
+        if not (label_systems.is_vertebra(structure) or structure == "sacrum"):
+            continue
+        ends = [(axis, -1) for axis in axes if box[axis].start == 0]
+        ends += [(axis, 1) for axis in axes if box[axis].stop == labels.shape[axis]]
+        inside = labels[box] == label if ends else labels[:0]
+        if any(_ends_flat(inside, box, mask.volume, image, *end) for end in ends):
+            found.append(structure)
+    return found
+
+
+def _ends_flat(
+    inside: npt.NDArray[np.bool_],
+    box: tuple[slice, ...],
+    there: Volume,
+    image: Volume,
+    axis: int,
+    towards: int,
+) -> bool:
+    """Whether one label meets the mask's border with a broad, steady section inside the image.
+
+    A mask cropped to its labels meets its border with their outermost voxels alone: the section
+    there is small, and much smaller than that a little further in.
+    """
+    sections = inside.sum(axis=tuple({0, 1, 2} - {axis}))[::-towards]
+    deeper = sections[min(max(round(_NEAR_BORDER_MM / there.spacing[axis]), 1), len(sections) - 1)]
+    touch = sections[0]
+    if touch < max(_FEW_TOUCH, _BROAD * sections.max()) or touch < _STEADY * deeper:
+        return False
+    last = 0 if towards < 0 else inside.shape[axis] - 1
+    index = np.insert(np.argwhere(inside.take(last, axis)), axis, last + towards, axis=1)
+    index += [part.start for part in box]
+    at = image.to_index(there.to_world(index))
+    beyond = (at > -0.5).all(axis=1) & (at < np.array(image.array.shape) - 0.5).all(axis=1)
+    return bool(beyond.mean() > 0.5)
 
 
 def _nearest(there: Volume, image: Volume) -> npt.NDArray[Any]:
@@ -306,11 +376,39 @@ def _check_bone(mask: Mask, image: Volume, boxes: Boxes, problems: list[Problem]
     if not told:
         return
     median = float(np.median(told))
-    if median < limits[kind]["refused"]:
+    shell = 0.0
+    if kind == "share" and median < limits[kind]["doubted"]:
+        vertebrae = [n for n, s in mask.structures.items() if label_systems.is_vertebra(s)]
+        shell = float(np.median([_enclosed(mask, image, n, boxes[n]) for n in vertebrae]))
+    if shell >= _ENCLOSED:
+        return  # the marrow alone, which thin bone may leave as dark as muscle
+    if median < limits[kind]["refused"] and shell < _PARTLY_ENCLOSED:
         raise _not_of(mask, image, "its vertebrae do not lie on bone")
     if median < limits[kind]["doubted"]:
         says = "The mask lies only in part on bone; it may be of another scan or shifted."
         problems.append(Problem(problem="mask.doubtful_fit", says=says, where=mask.volume.name))
+
+
+def _with_around(image: Volume, box: tuple[slice, ...], every: Any = 1) -> tuple[slice, ...]:
+    """A box and what lies around it, in steps."""
+    margin = np.ceil(label_systems.on_bone()["around_mm"] / image.spacing).astype(int) + 1
+    return tuple(
+        slice(max(part.start - more, 0), part.stop + more, step)
+        for part, more, step in zip(box, margin, np.broadcast_to(every, 3).tolist(), strict=True)
+    )
+
+
+def _enclosed(mask: Mask, image: Volume, label: int, box: tuple[slice, ...]) -> float:
+    """The share of a body's surface next to voxels as bright as bone: its shell, on all sides."""
+    limits = label_systems.on_bone()
+    around = _with_around(image, box)
+    inside, bright = mask.volume.array[around] == label, image.array[around] > limits["bone"]
+    if not bright.any():
+        return 0.0
+    surface = inside & ~ndimage.binary_erosion(inside)
+    distance = ndimage.distance_transform_edt(~bright, sampling=image.spacing)
+    near = distance[surface] <= max(limits["around_mm"], image.spacing.max())
+    return float(near.mean())
 
 
 def _brightness(
@@ -319,11 +417,7 @@ def _brightness(
     """The share of a vertebra's voxels as bright as bone, or by how much it exceeds the rim's."""
     limits = label_systems.on_bone()
     every = np.maximum(_FINE_ENOUGH_MM // image.spacing, 1).astype(int)
-    margin = np.ceil(limits["around_mm"] / image.spacing).astype(int) + 1
-    around = tuple(
-        slice(max(part.start - more, 0), part.stop + more, step)
-        for part, more, step in zip(box, margin, every, strict=True)
-    )
+    around = _with_around(image, box, every)
     labels, bright = mask.volume.array[around], image.array[around] > limits["bone"]
     inside = labels == label
     if inside.sum() < _FEW_VOXELS:

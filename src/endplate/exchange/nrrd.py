@@ -7,7 +7,6 @@ several segments claim stays with the first of them, and a problem says so.
 from __future__ import annotations
 
 import bz2
-import re
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,10 +14,12 @@ from typing import Any, BinaryIO
 import nrrd
 import numpy as np
 import numpy.typing as npt
+from pydicom.sr.coding import Code
 
+from endplate.exchange.dicom.segment_codes import Coded, coded, not_the_structure
 from endplate.exchange.nifti import MOST_VOXELS
 from endplate.facts import InputProblem, Problem
-from endplate.images.labels import codes, structure_named
+from endplate.images.labels import structure_named
 from endplate.images.volume import Volume
 
 SUFFIXES = (".nrrd", ".nhdr")
@@ -42,7 +43,6 @@ _TYPES = {
     "float64": "double",
 }
 _DTYPE = {name: dtype for dtype, names in _TYPES.items() for name in names.split(",")}
-_SNOMED = re.compile(r"SCT\^(\d{5,18})\^")
 _MOST_LAYERS = 256
 
 
@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
             sizes = [int(n) for n in header["sizes"]]
             affine, spatial = _affine(path, header, sizes)
             data = _data(path, file, header, sizes)
-            segments = _segments(header)
+            segments, not_structures = _segments(path, header)
     except InputProblem:
         raise
     except Exception as problem:  # pynrrd has many kinds of exceptions for a broken file
@@ -71,9 +71,10 @@ def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
     )
     array, names, problems = _flattened(path, layers, segments)
     try:
-        return Volume(array, affine, name=path.name), names, problems
+        volume = Volume(array, affine, name=path.name)
     except ValueError as problem:
         raise _bad(path, "Its voxels must have a place", str(problem)) from None
+    return volume, names, (*not_structures, *problems)
 
 
 def _bad(path: Path, needed: str, got: str) -> InputProblem:
@@ -133,21 +134,42 @@ def _data(path: Path, file: BinaryIO, header: dict[str, Any], sizes: list[int]) 
     return np.frombuffer(raw, dtype).astype(np.dtype(kind), copy=False).reshape(sizes, order="F")
 
 
-def _segments(header: dict[str, Any]) -> list[tuple[int, int, str]]:
-    """Layer, label and name of each of Slicer's segments, in their order."""
-    found = []
-    by_code = {code: structure for structure, code in codes().items()}
+def _segments(
+    path: Path, header: dict[str, Any]
+) -> tuple[list[tuple[int, int, str]], tuple[Problem, ...]]:
+    """Layer, label and name of each of Slicer's segments, in their order; and problems."""
+    found, problems = [], []
     for n in range(1000):
         if f"Segment{n}_LabelValue" not in header:
             break
         name = str(header.get(f"Segment{n}_Name", ""))
-        tagged = _SNOMED.findall(str(header.get(f"Segment{n}_Tags", "")))
-        coded = [by_code[code] for code in tagged if code in by_code]
-        if structure_named(name) is None and coded:
-            name = coded[-1]  # category, then type: the last is the most precise
+        told = _coded(str(header.get(f"Segment{n}_Tags", "")), name)
+        if told.instead:
+            problems.append(not_the_structure(told.instead, path.name))
+        if structure_named(name) is None:
+            name = told.structure or name
+        elif told.instead:
+            name = told.instead
         layer = int(header.get(f"Segment{n}_Layer", 0))
         found.append((layer, int(header[f"Segment{n}_LabelValue"]), name))
-    return found
+    return found, tuple(problems)
+
+
+def _coded(tags: str, name: str) -> Coded:
+    """What a segment's terminology says: parted by ~, lists of terms and the terms in them.
+
+    The terms are category, type, its modifier, then after another list's name region and its
+    modifier; a term is ``SCT^36470004^L3 vertebra``.
+    """
+    entry = next((tag for tag in tags.split("|") if tag.count("~") >= 2), "")
+    terms = [[term] if term.value else [] for term in map(_term, entry.split("~"))]
+    _, category, type_, modifier, _, region, side = (terms + [[]] * 7)[:7]
+    return coded(category, type_, region, modifier + side, label=name)
+
+
+def _term(text: str) -> Code:
+    scheme, value, meaning = (*text.split("^"), "", "", "")[:3]
+    return Code(value, scheme, meaning)
 
 
 def _flattened(
@@ -158,25 +180,42 @@ def _flattened(
         return layers[0], {label: name for _, label, name in segments}, ()
     if not segments:
         raise _bad(path, "It must hold one volume", f"{len(layers)} of them")
-    claims = [(layers[layer] == label, name) for layer, label, name in segments]
-    return merged(claims, path.name)
+    merged = Merged()
+    for layer, label, name in segments:
+        merged.add(layers[layer] == label, name, path.name)
+    return merged.array, merged.names, tuple(merged.problems)
 
 
-def merged(
-    claims: list[tuple[npt.NDArray[np.bool_], str]], where: str
-) -> tuple[npt.NDArray[np.uint16], dict[int, str], tuple[Problem, ...]]:
-    """Segments numbered from 1 in one label map; where they overlap, the first keeps the voxel."""
-    array = np.zeros(claims[0][0].shape, np.uint16)
-    problems = []
-    for number, (inside, name) in enumerate(claims, 1):
-        taken = inside & (array > 0)
-        count = int(taken.sum())
+class Merged:
+    """Segments numbered from 1 in one label map; where they overlap, the first keeps the voxel.
+
+    They are added one by one, so that no more than one of them is held beside the map.
+    """
+
+    def __init__(self) -> None:
+        self.array: npt.NDArray[np.unsignedinteger[Any]] = np.zeros((0, 0, 0), np.uint8)
+        self.names: dict[int, str] = {}
+        self.problems: list[Problem] = []
+
+    def add(self, inside: npt.NDArray[np.bool_], name: str, where: str) -> None:
+        """Add the next segment; a problem with it is said of the file `where`."""
+        if not self.names:
+            self.array = np.zeros_like(inside, np.uint8)
+        number = len(self.names) + 1
+        if number > np.iinfo(self.array.dtype).max:
+            self.array = self.array.astype(np.uint16)
+        self.names[number] = name
+        taken = self.array[inside]
+        count = int((taken > 0).sum())
         if count:
-            others = [claims[n - 1][1] or f"segment {n}" for n in np.unique(array[taken])]
+            others = [self.names[n] or f"segment {n}" for n in np.unique(taken[taken > 0]).tolist()]
             says = (
                 f"The segment {name or number} overlaps with {', '.join(others)} in {count} "
                 f"voxels; they stay with the one that comes first."
             )
-            problems.append(Problem(problem="mask.overlapping_segments", says=says, where=where))
-        array[inside & (array == 0)] = number
-    return array, {n: name for n, (_, name) in enumerate(claims, 1)}, tuple(problems)
+            self.problems.append(
+                Problem(problem="mask.overlapping_segments", says=says, where=where)
+            )
+            self.array[inside] = np.where(taken > 0, taken, number)
+        else:
+            self.array[inside] = number

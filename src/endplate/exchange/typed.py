@@ -27,7 +27,7 @@ from endplate.vocabulary import Concept
 
 CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
-_SETTINGS = frozenset({"posture", "on", "labels", "title"})
+_SETTINGS = frozenset({"posture", "on", "labels", "title", "modality"})
 _DATES = ("on", "date", "until")
 _LONGEST_HEAD = 1 << 16
 _WRITE_A_DATE = "Write the date as YYYY-MM-DD, such as 2026-01-31."
@@ -66,7 +66,12 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
     for name, value, day in _leaves(facts, "", on, path.name, intake):
         for cells in _each(intake, name, value, path.name):
             _take(intake, name, cells, day, path.name)
-    return {k: str(data[k]) for k in ("labels", "title") if k in data}
+    if data.get("modality", "CT") not in ("CT", "MR"):
+        raise InputProblem(
+            f"{path.name}: modality is not understood. It is CT or MR; got something else. Write "
+            f"one of these, or leave it out."
+        )
+    return {k: str(data[k]) for k in ("labels", "title", "modality") if k in data}
 
 
 def _default_day(table: Mapping[str, Any], name: str, outer: Day, file: str, intake: Intake) -> Day:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from itertools import pairwise
 
 from endplate.evidence import Evidence, Row
@@ -34,6 +35,51 @@ GRADES = ("severe", "moderate", "mild")
 # Genant's grades were made for these vertebrae; L5 is wedged the other way in health, so neither
 # is it graded nor is another measured against it.
 GRADED = Span(Level.T4, Level.L4)
+
+
+def at_edges(heights: Mapping[str, float], evidence: Evidence) -> tuple[float, float]:
+    """The anterior and posterior heights at the edges of a body, by which Genant grades.
+
+    Parameters
+    ----------
+    heights
+        ``anterior`` and ``posterior`` at their positions, in any unit.
+    """
+    front, back = heights["anterior"], heights["posterior"]
+    (over_front, over_back) = _beyond(evidence)
+    return front + (front - back) * over_front, back + (back - front) * over_back
+
+
+def edge_errors(errors: Mapping[str, float], evidence: Evidence) -> tuple[float, float]:
+    """Standard errors of `at_edges`, from those at the two positions."""
+    front, back = errors["anterior"], errors["posterior"]
+    (over_front, over_back) = _beyond(evidence)
+    return (
+        math.hypot((1 + over_front) * front, over_front * back),
+        math.hypot((1 + over_back) * back, over_back * front),
+    )
+
+
+def _beyond(evidence: Evidence) -> tuple[float, float]:
+    """How far the edges lie beyond the two positions, in parts of the way between these."""
+    front, back = (
+        evidence.row(f"measurement.height.{n}_position").number for n in ("anterior", "posterior")
+    )
+    return front / (back - front), (1 - back) / (back - front)
+
+
+def crush_references(
+    level: Level, undeformed: Iterable[Level], column: Column, evidence: Evidence
+) -> list[Level]:
+    """The vertebrae that a crush of `level` is measured against; none where too few are sound."""
+    sound = sorted({v for v in undeformed if v in GRADED and v != level})
+    if len(sound) < evidence.row("measurement.genant.least_undeformed").number:
+        return []
+    order = {v: n for n, v in enumerate(column.levels)}
+    farthest = evidence.row("measurement.genant.crush_within_levels").number
+    above = [v for v in sound if v < level and order[level] - order[v] <= farthest][-1:]
+    below = [v for v in sound if v > level and order[v] - order[level] <= farthest][:1]
+    return above + below
 
 
 def genant_grade(loss: float, evidence: Evidence) -> tuple[str, Row]:
@@ -277,6 +323,12 @@ def metal(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _newest(patient: Patient, level: str | None) -> list[Fact]:
+    """The losses of height of a vertebra, those of the newest image first."""
+    found = [f for what in DEFORMITIES for f in patient.facts(what) if f.level == level]
+    return sorted(found, key=lambda f: f.on or date.min, reverse=True)
+
+
 @rule("measurement.fracture", reads=tuple(DEFORMITIES))
 def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """How deformed each vertebra is by Genant's grades of the loss of height.
@@ -289,9 +341,14 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """
     worst: dict[str, Fact] = {}
     known: dict[str, set[str]] = {}
+    newest = {
+        level: found[0].source
+        for level in {f.level for what in DEFORMITIES for f in patient.facts(what)}
+        if (found := _newest(patient, level))
+    }
     for what in DEFORMITIES:
         for fact in patient.facts(what):
-            if not is_vertebra(fact.level):
+            if not is_vertebra(fact.level) or fact.source != newest[fact.level]:
                 continue
             known.setdefault(fact.level, set()).add(what)
             if fact.level not in worst or worst[fact.level].number < fact.number:
@@ -315,6 +372,7 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         reach = [genant_grade(end, evidence)[0] for end in fact.interval or ()]
         if len(set(reach)) > 1:
             says += f"; within its error it may be {' to '.join(reach)}"
+        says += "".join(f"; doubtful, as {d}" for d in fact.doubts)
         yield Finding(
             says=says + ".",
             about=level,

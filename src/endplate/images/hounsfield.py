@@ -156,7 +156,7 @@ class Interior:
         everything = np.ones(len(self.values), bool)
         self._enough([everything])
         moved = []
-        for shift in _shifts(self._step()):
+        for shift in self._shifts():
             depth = self.vertebra.inside.at(self.local + shift)
             moved.append(depth >= self.margin)
         placed = self._scatter([everything], [[m] for m in moved if m.any()])
@@ -171,13 +171,23 @@ class Interior:
         sd = float(self.values[region].std(ddof=1)) if count > 1 else 0.0
         return sd * float(np.sqrt(self.inflation / max(count, 1)))
 
-    def _step(self) -> float:
-        return max(self.sizes.shift, float(self.image.spacing.min()) / 2)
+    def _shifts(self) -> list[Points]:
+        """Moves along each axis of the frame, both ways: by the shift, or by half a voxel.
+
+        A slab of thick slices cannot be placed better than to half a slice.
+        """
+        along = np.abs(self.vertebra.frame.axes.T @ self.image.affine[:3, :3]).max(axis=1)
+        steps = np.maximum(self.sizes.shift, along / 2)
+        return [
+            sign * step * axis
+            for step, axis in zip(steps, np.eye(3), strict=True)
+            for sign in (-1.0, 1.0)
+        ]
 
     def _placement(self, regions: list[Bools]) -> float:
         """Variance that comes from where the planes are placed: moved and tilted, both ways."""
         planes = _Planes(self)
-        moved = [planes.regions(self.local - shift) for shift in _shifts(self._step())]
+        moved = [planes.regions(self.local - shift) for shift in self._shifts()]
         for axis, sign in product((0, 1), (-1.0, 1.0)):
             moved.append(planes.regions(self.local, tilt=(axis, sign * self.sizes.tilt)))
         return self._scatter(regions, [m for m in moved if all(r.any() for r in m)])
@@ -328,11 +338,6 @@ def outlines(interior: Interior) -> list[Points]:
 
 def _apart(regions: list[Bools]) -> bool:
     return not any((a & b).any() for a, b in pairwise(regions))
-
-
-def _shifts(step: float) -> list[Points]:
-    """Moves by `step` along each axis, both ways."""
-    return [sign * step * axis for axis in np.eye(3) for sign in (-1.0, 1.0)]
 
 
 def half_diagonal(volume: Volume) -> float:

@@ -57,7 +57,7 @@ class LabelSystem:
     disc_offset, endplate_offset
         What is added to a vertebra's label for the disc below it, and that disc's endplates.
     by_numbers
-        Whether its numbers alone tell it from every other system.
+        Whether its numbers alone tell it, where they could be the vertebrae of no other system.
     """
 
     id: str
@@ -450,9 +450,12 @@ def _by_geometry(
                 if _can_tell(structures, blobs) and not _misfits(structures, blobs):
                     fitting.setdefault(tuple(structures.items()), []).append(one)
         if not fitting:
-            for one in systems().values():
-                if one.by_numbers and all(one.knows(label) for label in blobs):
-                    fitting.setdefault(tuple(one.structures(blobs).items()), []).append(one)
+            known = [one for one in systems().values() if all(map(one.knows, blobs))]
+            if any(one.by_numbers for one in known):
+                for one in known:
+                    structures = one.structures(blobs)
+                    if one.by_numbers or _could_be(structures, blobs):
+                        fitting.setdefault(tuple(structures.items()), []).append(one)
     if len(fitting) == 1:
         ((same, alike),) = fitting.items()
         parts = alike[0].parts if len({one.parts for one in alike}) == 1 else "shape"
@@ -486,6 +489,20 @@ def _can_tell(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> bool
     vertebrae = [label for label, structure in structures.items() if _level(structure)]
     entire = [label for label in vertebrae if not blobs[label].is_cut]
     return len(vertebrae) > 1 and bool(entire) and 1 not in structures
+
+
+def _could_be(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> bool:
+    """Whether labels could be vertebrae at all: in their order, and none larger than any is.
+
+    Small or close ones could be a child's, or cut by the edge. A single one among other
+    structures has no order that could tell.
+    """
+    volumes = {
+        level: blobs[label].volume for label, s in structures.items() if (level := _level(s))
+    }
+    too_large = any(mL > _plausible(level)["volume"][1] for level, mL in volumes.items())
+    some = len(volumes) > 1 or len(volumes) == len(blobs)
+    return some and not too_large and not _misfits(structures, blobs) - {"step", "size"}
 
 
 def _check(

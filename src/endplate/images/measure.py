@@ -43,6 +43,7 @@ EVERYTHING = frozenset(
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
 _ONLY_CT = -500.0
+_GRADED = tuple(v for v in Level if v in gates.GRADED)
 
 _METHODS = {
     "ct.hounsfield.three_location": "endplate.ct.three_location/1",
@@ -54,6 +55,10 @@ _METHODS = {
     "mr.marrow_signal": "endplate.mr.vertebral_bone_quality/1",
     "mr.csf_signal": "endplate.mr.vertebral_bone_quality/1",
 }
+
+
+class UnknownModality(InputProblem):
+    """Neither header nor values tell whether an image is a CT or an MR."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -165,16 +170,17 @@ def _size(volume: Volume) -> str:
 def _with_known(image: Volume, modality: str | None, posture: Posture | None) -> Volume:
     """The image with its modality settled."""
     taken = image.acquisition
-    known = modality or taken.modality
+    known = taken.modality or modality
     if not known:
         with np.errstate(invalid="ignore"):
             lowest = np.nanmin(image.array) if image.array.size else np.nan
         if lowest < _ONLY_CT:
             known = "CT"
     if known not in ("CT", "MR"):
-        raise InputProblem(
+        raise UnknownModality(
             "Image: cannot be measured. It needs to be a CT or a T1 MR; its header does not say "
-            "which it is, and its values do not tell. Say which with the modality option."
+            "which it is, and its values do not tell. Say which: --modality CT or MR, or "
+            'modality = "CT" in case.toml.'
         )
     taken = replace(taken, modality=known, posture=posture or taken.posture)
     return replace(image, acquisition=taken)
@@ -209,7 +215,9 @@ class _Run:
         mask = f"mask {self.mask.volume.name or self.mask.system or 'without a name'}"
         if self.image is None:
             return mask
-        return f"{self.image.name or self.image.uid or 'image without a name'}, {mask}"
+        # Two scans may have one description: what tells them apart belongs to their source.
+        names = dict.fromkeys(n for n in (self.image.name, self.image.uid) if n)
+        return f"{' '.join(names) or 'image without a name'}, {mask}"
 
     def all(self, levels: list[str] | None) -> Measured:
         """Everything that was asked for."""
@@ -261,12 +269,12 @@ class _Run:
 
     def _find_vertebrae(self, there: Mapping[str, Block], names: list[str]) -> None:
         """Measure each vertebra's frame, and say of each whether the image cuts it."""
-        around = [n for n in there if n in Level.__members__ and (n in MEASURABLE or n == Level.S1)]
-        around.sort(key=Level)
-        whole = self.mask.parts != "body"
-        begin = starts(there, around, whole=whole)
-        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
         least = self.evidence.row("measurement.least_voxels")
+        around = [n for n in there if n in Level.__members__ and (n in MEASURABLE or n == Level.S1)]
+        # A stray voxel of a neighbour's label must not turn the line of the spine about.
+        around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
+        begin = starts(there, around, whole=self.mask.parts != "body")
+        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
         fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
@@ -276,7 +284,7 @@ class _Run:
             else:
                 try:
                     vertebra = measured(name, block, begin[name], self.evidence)
-                    part = _cut_part(vertebra)
+                    part = "body" if name in self.mask.cut else _cut_part(vertebra)
                     if part != "body":
                         self.vertebrae[name] = vertebra
                 except NotMeasurable as problem:
@@ -287,9 +295,10 @@ class _Run:
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []
             doubts += ["its label is in pieces"] if fragments.met(block.fragments) else []
             self.doubts[name] = tuple(doubts)
-            self._place(name, block, begin[name].centre, part, anchor)
+            centre = begin[name].centre if name in begin else block.bulk()
+            self._place(name, block, centre, part, anchor)
             if part == "body":
-                self.cut[name] = begin[name].centre
+                self.cut[name] = centre
                 self._problem(
                     "measurement.cut_by_field_of_view",
                     f"{name}: is cut by the field of view and was not measured",
@@ -349,7 +358,9 @@ class _Run:
             "loss": round(losses[worst].value, 1),
             "grade_low": grades[0],
             "grade_high": grades[1],
-            "crush": f"against {reference}" if reference else "not assessed: no sound neighbour",
+            "crush": f"against {reference}"
+            if reference
+            else "not assessed: too few sound vertebrae near it",
         }
         if grades[0] != grades[1]:
             doubts = (*doubts, f"the error of the heights reaches from {grades[0]} to {grades[1]}")
@@ -361,33 +372,55 @@ class _Run:
     def _grade_deformities(self) -> dict[str, tuple[dict[str, Estimate], str]]:
         """Losses of height by level, and the neighbours that crush was measured against."""
         mild = self.evidence.row("measurement.genant.mild")
+        edges = {name: self._edges(vertebra) for name, vertebra in self.vertebrae.items()}
         found: dict[str, tuple[dict[str, Estimate], str]] = {}
-        for name, vertebra in self.vertebrae.items():
-            heights = vertebra.heights
+        for name, (front, back) in edges.items():
             losses = {
-                "vertebra.wedge": _loss(heights["anterior"], heights["posterior"]),
-                "vertebra.biconcavity": _loss(heights["middle"], heights["posterior"]),
+                "vertebra.wedge": _loss(front, back),
+                "vertebra.biconcavity": _loss(self.vertebrae[name].heights["middle"], back),
             }
             found[name] = (losses, "")
-        sound = {n for n, (x, _) in found.items() if not any(mild.met(e.value) for e in x.values())}
         column = Column.of([Level(n) for n in self.vertebrae])
+        sound = {
+            Level(n)
+            for n, (x, _) in found.items()
+            if not any(mild.met(e.value) for e in x.values())
+        }
+
+        def crush(level: Level) -> tuple[Estimate, list[Level]] | None:
+            near = gates.crush_references(level, sound, column, self.evidence)
+            if not near:
+                return None
+            backs = [edges[n.value][1] for n in near]
+            error = float(np.sqrt(sum(x.error**2 for x in backs))) / len(backs)
+            reference = Estimate(float(np.mean([x.value for x in backs])), error)
+            return _loss(edges[level.value][1], reference), near
+
+        # Crushed vertebrae beside each other look sound against each other: the lowest one is
+        # left out, and what is left is measured anew.
+        while True:
+            losses_of = {v: c[0].value for v in sound & set(_GRADED) if (c := crush(v)) is not None}
+            worst = max(losses_of, key=lambda v: (losses_of[v], v), default=None)
+            if worst is None or not mild.met(losses_of[worst]):
+                break
+            sound.discard(worst)
         for name, (losses, _) in list(found.items()):
-            if name not in gates.GRADED:
+            if Level(name) not in gates.GRADED:
                 continue
-            beside = [column.above(Level(name)), column.below(Level(name))]
-            near = [n.value for n in beside if n in sound and n in gates.GRADED]
-            if near:
-                posterior = [self.vertebrae[n].heights["posterior"] for n in near]
-                reference = Estimate(
-                    float(np.mean([p.value for p in posterior])),
-                    float(np.sqrt(sum(p.error**2 for p in posterior))) / len(posterior),
-                )
-                own = self.vertebrae[name].heights["posterior"]
-                losses["vertebra.crush"] = _loss(own, reference)
+            measured_against = crush(Level(name))
+            if measured_against is not None:
+                losses["vertebra.crush"], near = measured_against
                 found[name] = (losses, ", ".join(near))
-            worst = max(e.value for e in losses.values())
-            self.deformity[name] = gates.genant_grade(worst, self.evidence)[0]
+            greatest = max(e.value for e in losses.values())
+            self.deformity[name] = gates.genant_grade(greatest, self.evidence)[0]
         return found
+
+    def _edges(self, vertebra: Vertebra) -> tuple[Estimate, Estimate]:
+        """The heights at the front and the back edge of a body."""
+        heights = vertebra.heights
+        values = gates.at_edges({n: e.value for n, e in heights.items()}, self.evidence)
+        errors = gates.edge_errors({n: e.error for n, e in heights.items()}, self.evidence)
+        return Estimate(values[0], errors[0]), Estimate(values[1], errors[1])
 
     # -- attenuation --
 
@@ -559,8 +592,11 @@ class _Run:
             self._estimate("mr.marrow_signal", signal.estimate, name, doubts, details,
                            _METHODS["mr.marrow_signal"])  # fmt: skip
         try:
-            if not marrows:
-                raise NotMeasurable("none of L1 to L4 can be used")
+            fewest = self.evidence.row("measurement.vbq.least_levels").number
+            if len(marrows) < fewest:
+                raise NotMeasurable(
+                    f"{len(marrows) or 'none'} of L1 to L4 can be used, and {fewest:g} are needed"
+                )
             usable_fluid = [n for n in self.vertebrae if n not in self.instrumented]
             fluid = bone_quality_score.fluid(
                 image, there, self.vertebrae, usable_fluid, self.evidence

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from endplate.evidence import Evidence
 from endplate.facts import Side
-from endplate.images.frame import Block
+from endplate.images.frame import Block, Floats
 from endplate.images.volume import Points, Volume
 from endplate.levels import Level
 
-# Points that stand for one bone, and for all metal: enough that none lies more than a few mm
-# from one of them.
+# Points that stand for one bone: enough that none lies more than a few mm from one of them.
 _POINTS_OF_A_BONE = 2500
-_POINTS_OF_METAL = 20000
+# One voxel stands for the metal in a cell of this size (mm).
+_CELL = 2.0
 # Metal farther than this from every labelled bone (mm) is named by no bone.
 _BELONGS_WITHIN = 60.0
 _BONES = {"sacrum": "sacrum", "femur": "hip", "hip": "hip"}
@@ -71,8 +72,8 @@ def metal(image: Volume, blocks: Mapping[str, Block], evidence: Evidence) -> Fou
     index = np.argwhere(image.array > threshold)
     if not len(index):
         return Found()
-    values = image.array[tuple(index.T)]
-    keep = slice(None, None, max(1, len(index) // _POINTS_OF_METAL))
+    values = image.array[tuple(index.T)].astype(float)
+    keep, count, highest = _spread(index, values, image)
     points = image.to_world(index[keep])
     bones = {n: _points(b) for n, b in blocks.items() if _bone(n) is not None}
     places: list[Metal] = []
@@ -96,13 +97,31 @@ def metal(image: Volume, blocks: Mapping[str, Block], evidence: Evidence) -> Fou
                 place=place,
                 level=level,
                 side=side,
-                voxels=round(np.count_nonzero(there) * len(index) / len(points)),
-                highest=float(values[keep][there].max()),
-                centre=points[there].mean(axis=0),
+                voxels=int(count[there].sum()),
+                highest=float(highest[there].max()),
+                centre=np.average(points[there], axis=0, weights=count[there]),
                 distance=float(np.median(away[there])),
             )
         )
     return Found(tuple(sorted(places, key=lambda m: m.place)), points)
+
+
+def _spread(
+    index: npt.NDArray[np.intp], values: Floats, image: Volume
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
+    """One voxel for each small cell that holds any, with their number and highest value.
+
+    Large metal is thinned out by it; the smallest marker keeps its voxel.
+    """
+    cells = np.maximum(np.round(_CELL / image.spacing).astype(int), 1)
+    shape = np.array(image.array.shape) // cells + 1
+    flat = np.ravel_multi_index(tuple((index // cells).T), tuple(shape))
+    _, first, own, count = np.unique(
+        flat, return_index=True, return_inverse=True, return_counts=True
+    )
+    highest = np.full(len(first), -np.inf)
+    np.maximum.at(highest, own, values)
+    return first, count, highest
 
 
 def _bone(structure: str) -> tuple[str, str | None, Side | None] | None:

@@ -153,9 +153,13 @@ class Mask:
         What of each vertebra the labels cover: ``whole`` or ``body``.
     system
         The label system by name, such as ``totalsegmentator``.
+    cut
+        Structures that the field of the mask cut off, where the image goes on: drawn on a part
+        of the image, the mask holds a part of them alone.
     """
 
     volume: Volume
     structures: Mapping[int, str]
     parts: str = "whole"
     system: str = ""
+    cut: frozenset[str] = frozenset()

@@ -203,3 +203,22 @@ def test_the_sequence_of_the_norms(name, value, classified):
     scanned = patient().having("mr.vertebral_bone_quality", 3.2, details={**_NORMAL, name: value})
     found = vertebral_bone_quality.one(scanned.known_on(), SHIPPED)
     assert (found.status is not Status.NOT_APPLICABLE) == classified
+
+
+@pytest.mark.parametrize(
+    "score, met",
+    [
+        (2.17, []),
+        (2.18, ["≥ 2.18"]),
+        (2.95, ["≥ 2.18"]),
+        (2.96, ["> 2.95", "≥ 2.18"]),
+        (3.04, ["> 2.95", "≥ 2.18"]),
+        (3.05, ["> 2.95", "≥ 2.18", "≥ 3.05"]),
+        (3.06, ["> 2.95", "≥ 2.18", "≥ 3.05", "≥ 3.06"]),
+    ],
+)
+def test_each_published_cut_off_of_the_vertebral_bone_quality_score(score, met):
+    known = patient().having("mr.vertebral_bone_quality", score, details=_NORMAL).known_on()
+    found = vertebral_bone_quality.one(known, SHIPPED)
+    assert sorted(p.holder for p in found.positions if p.says.startswith("met")) == met
+    assert [p.holder for p in found.positions if p.default] == ["≥ 3.05"]

@@ -10,6 +10,7 @@ from endplate.bone.densitometry import osteoporosis_by_dxa
 from endplate.bone.diagnosis import osteoporosis
 from endplate.bone.nutrients import vitamin_d
 from endplate.bone.perioperative import existing_denosumab, time_before_surgery
+from endplate.bone.testing import order_dxa
 from endplate.findings import Status
 
 from patients import patient
@@ -98,3 +99,18 @@ def test_a_choice_of_the_clinic_is_named_in_the_finding(clinic):
     found = vitamin_d.one(patient().having("lab.vitamin_d", 55).known_on(), theirs)
     assert found.category == "on_target"
     assert found.overrides == ("bone.vitamin_d.target_to.review",)
+
+
+def test_a_clinic_that_follows_one_guideline_orders_by_it_alone(clinic):
+    theirs = clinic('[choice."bone.testing_guideline"]\nuse = "USPSTF 2025"\nreason = "our payer"')
+    man, woman = _man().known_on(), patient().woman(70).known_on()
+    (ours,) = order_dxa(man, SHIPPED)
+    assert "ISCD 2023 and JBJS Reviews 2023" in ours.says
+    held = {p.holder: (p.says, p.default) for p in ours.positions}
+    assert len(held) == 5
+    assert "insufficient" in held["USPSTF 2025"][0]
+    assert not any(default for _, default in held.values())
+    assert order_dxa(man, theirs) == ()
+    (other,) = order_dxa(woman, theirs)
+    assert "called for by USPSTF 2025." in other.says
+    assert [p.holder for p in other.positions if p.default] == ["USPSTF 2025"]

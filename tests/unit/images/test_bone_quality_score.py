@@ -123,3 +123,9 @@ def test_a_volume_of_nothing_but_background_gives_no_score(made):
     image = Volume(np.zeros_like(made.image.array), made.image.affine, made.image.acquisition, "m")
     found = measure(image, with_csf(made))
     assert not [f for f in found.facts if f.what == VBQ] and found.problems
+
+
+def test_one_vertebra_alone_gives_no_score(made):
+    found = measure(made.image, with_csf(made), instrumented=("L1", "L2", "L3"))
+    assert not [f for f in found.facts if f.what == VBQ]
+    assert any("1 of L1 to L4 can be used" in p.says for p in found.problems)

@@ -232,3 +232,18 @@ def test_the_gates_answer_for_a_real_measurement():
     assert found["measurement.levels"].category == "plausible"
     for finding in found.values():
         assert finding.rests_on and finding.limits
+
+
+def test_what_is_doubtful_of_a_deformity_stands_in_its_sentence():
+    (found,) = asked(
+        gates.fracture,
+        fact("vertebra.wedge", 30.0, level="L1", quality="doubtful", doubts=("its label is cut",)),
+    )
+    assert "doubtful, as its label is cut" in found.says
+
+
+def test_the_newest_image_decides_on_a_deformity():
+    old = fact("vertebra.wedge", 30.0, level="L1", on=ON.replace(year=2015), source="old")
+    new = fact("vertebra.wedge", 3.0, level="L1", on=ON.replace(year=2024), source="new")
+    (found,) = asked(gates.fracture, old, new)
+    assert found.category == "none"

@@ -14,10 +14,27 @@ from endplate.posture import from_patient_position
 
 T = TypeVar("T")
 
-# Words by which a header says that no contrast was given; anything else names an agent.
-_NO_AGENT = frozenset(
-    {"none", "no", "n", "nil", "without", "w/o", "-", "0", "unenhanced", "native"}
+# A virtual monoenergetic image ("Mono+ 70 keV", "MonoE", Image Type MONOENERGETIC or VMI).
+_MONOENERGETIC = re.compile(
+    r"(?<![a-z])(?:mono[\s_-]*(?:e(?![a-z])|energ|chromatic|plus|\+|\d)|vmi(?![a-z]))"
+    r"|\d\s*kev(?![a-z])",
+    re.IGNORECASE,
 )
+# Words by which a header says that no contrast was given, and those that may stand beside them;
+# anything else names an agent.
+_DENIALS = frozenset(
+    {"none", "no", "n", "nil", "non", "not", "without", "w/o", "wo", "unenhanced", "native",
+     "nativ", "noncontrast", "ohne", "sans"}
+)  # fmt: skip
+_BESIDE = frozenset(
+    {"contrast", "agent", "agents", "media", "medium", "material", "dye", "iv", "i.v",
+     "intravenous", "given", "administered", "used", "injected", "injection", "applied", "bolus",
+     "enhanced", "scan", "study", "ct", "km", "kontrast", "kontrastmittel", "was", "is"}
+)  # fmt: skip
+_SAYS_NOTHING = frozenset(
+    {"", "na", "unknown", "unk", "notapplicable", "notavailable", "notspecified", "unspecified",
+     "notknown", "undefined", "null"}
+)  # fmt: skip
 _INTRAVENOUS = re.compile(r"\biv\b|i\.v\.|intraven|vein|venous|inject", re.IGNORECASE)
 _OTHER_ROUTE = re.compile(r"oral|rectal|mouth|\bpo\b|intrathec|intra-?artic", re.IGNORECASE)
 _HINT = re.compile(
@@ -52,8 +69,9 @@ def acquisition(frames: Sequence[Frame], source: str) -> tuple[Acquisition, list
             return None
         return read(first)
 
-    position = alike("PatientPosition", lambda f: f.text("PatientPosition").upper() or None)
     modality = first.text("Modality")
+    computed = modality == "CT" and _is_monoenergetic(frames, source, problems)
+    position = alike("PatientPosition", lambda f: f.text("PatientPosition").upper() or None)
     result = Acquisition(
         modality=modality,
         source=source,
@@ -61,7 +79,7 @@ def acquisition(frames: Sequence[Frame], source: str) -> tuple[Acquisition, list
         posture=from_patient_position(position),
         patient_position=position,
         scanner=_scanner(first),
-        tube_voltage=alike("KVP", lambda f: _positive(f, "KVP")),
+        tube_voltage=None if computed else alike("KVP", lambda f: _positive(f, "KVP")),
         kernel=alike("ConvolutionKernel", lambda f: " ".join(f.words("ConvolutionKernel")) or None),
         contrast=_contrast_of_all(frames),
         field_strength=_field_strength(first, source, problems),
@@ -90,6 +108,27 @@ def acquisition(frames: Sequence[Frame], source: str) -> tuple[Acquisition, list
             )
         )
     return result, problems
+
+
+def _is_monoenergetic(frames: Sequence[Frame], source: str, problems: list[Problem]) -> bool:
+    """Whether a CT was computed for one photon energy; its tube voltage then says nothing."""
+    keywords = ("ImageType", "SeriesDescription", "ProtocolName")
+    texts = {frame.text(keyword) for frame in frames for keyword in keywords}
+    found = any(_MONOENERGETIC.search(text) for text in texts)
+    if found:
+        says = (
+            "It is a virtual monoenergetic image: its attenuation is that of one photon energy, "
+            "whatever the tube voltage in its header, which is taken as unknown."
+        )
+        problems.append(
+            Problem(
+                problem="dicom.virtual_monoenergetic",
+                says=says,
+                where=source,
+                try_=("Measure a series of this scan that was not computed for one energy.",),
+            )
+        )
+    return found
 
 
 def _positive(frame: Frame, keyword: str) -> float | None:
@@ -137,18 +176,37 @@ def contrast(frame: Frame) -> bool | None:
     if told in ("YES", "NO"):
         return told == "YES"
     agent = frame.text("ContrastBolusAgent")
-    if agent.lower() in _NO_AGENT:
-        return False
+    named = _names_agent(agent)
     sequence: Any = frame.value("ContrastBolusAgentSequence")
-    given = bool(agent) or bool(sequence)
+    given = bool(sequence)
     for keyword in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
         given = given or (frame.number(keyword) or 0) > 0
+    if named is False and not given:
+        return False
+    given = given or bool(named)
     if not given:
         return None
     route = frame.text("ContrastBolusRoute")
     if _OTHER_ROUTE.search(route) and not _INTRAVENOUS.search(route):
         return None  # swallowed or injected elsewhere: of the veins it says nothing
     return True
+
+
+def _names_agent(text: str) -> bool | None:
+    """Whether a text names an agent; False where it says that there was none.
+
+    None where it says neither: it is empty, or denies one thing and names another.
+    """
+    if text in ("-", "0"):
+        return False
+    plain = re.sub(r"[^a-z0-9]", "", text.lower())
+    if plain in _SAYS_NOTHING:
+        return None
+    words = {word.strip("./") for word in re.findall(r"[a-z0-9./]+", text.lower())} - {""}
+    denied = words & _DENIALS
+    if denied and words <= _DENIALS | _BESIDE:
+        return False
+    return None if denied - {"non", "n"} else True  # "non-ionic" denies nothing
 
 
 def _field_strength(frame: Frame, source: str, problems: list[Problem]) -> float | None:

@@ -35,17 +35,18 @@ _ALL = 0xFFFFFFFF
 _ELEMENTS = """
     SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID StudyDate SeriesDate AcquisitionDate
     ContentDate AcquisitionDateTime AcquisitionTime Modality Manufacturer ManufacturerModelName
-    SeriesDescription PatientID IssuerOfPatientID PatientBirthDate PatientSex ContrastBolusAgent
-    ContrastBolusAgentSequence ContrastBolusRoute ContrastBolusVolume ContrastBolusStartTime
-    ContrastBolusTotalDose ScanningSequence SequenceVariant SequenceName PulseSequenceName
-    ProtocolName KVP RepetitionTime EchoTime EchoNumbers MagneticFieldStrength SliceThickness
-    TriggerTime ConvolutionKernel PatientPosition DiffusionBValue StudyInstanceUID
-    SeriesInstanceUID SeriesNumber AcquisitionNumber InstanceNumber ImagePositionPatient
-    ImageOrientationPatient FrameOfReferenceUID TemporalPositionIdentifier SamplesPerPixel
-    PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored
-    HighBit PixelRepresentation PixelPaddingValue RescaleIntercept RescaleSlope RescaleType
-    ModalityLUTSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-    SegmentSequence SegmentationType MaximumFractionalValue ReferencedSeriesSequence
+    SeriesDescription PatientName PatientIdentityRemoved PatientID IssuerOfPatientID
+    PatientBirthDate PatientSex ContrastBolusAgent ContrastBolusAgentSequence ContrastBolusRoute
+    ContrastBolusVolume ContrastBolusStartTime ContrastBolusTotalDose ScanningSequence
+    SequenceVariant SequenceName PulseSequenceName ProtocolName KVP RepetitionTime EchoTime
+    EchoNumbers MagneticFieldStrength SliceThickness TriggerTime ConvolutionKernel PatientPosition
+    DiffusionBValue StudyInstanceUID SeriesInstanceUID SeriesNumber AcquisitionNumber InstanceNumber
+    ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID TemporalPositionIdentifier
+    SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated
+    BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
+    RescaleIntercept RescaleSlope RescaleType ModalityLUTSequence SharedFunctionalGroupsSequence
+    PerFrameFunctionalGroupsSequence SegmentSequence SegmentationType MaximumFractionalValue
+    ReferencedSeriesSequence
 """
 TAG = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in _ELEMENTS.split()}
 _TAGS: list[Any] = list(TAG.values())

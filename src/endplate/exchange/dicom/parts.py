@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,10 @@ _PHASES = {
     "ContrastBolusAgent": "contrast agent",
     "TriggerTime": "trigger time",
 }
+
+# What tells acquisitions of a CT apart that take turns along one stack, and how often each must.
+_TAKE_TURNS = ("AcquisitionNumber", "KVP", "ContrastBolusAgent", "ConvolutionKernel")
+_LEAST_TURNS = 3
 
 
 class Faults:
@@ -170,7 +174,7 @@ def _phase(plane: Frame, keywords: tuple[str, ...]) -> tuple[str, ...]:
 def _phases(planes: Planes, faults: Faults) -> list[Planes]:
     """Planes in the same places told apart by one or two elements, such as echo or time point."""
     if not doubles(planes):
-        return [planes]
+        return _interleaved(planes, faults)
     tries: list[tuple[str, ...]] = [(keyword,) for keyword in _PHASES]
     for keywords in (*tries, *combinations(_PHASES, 2)):
         groups = _by(planes, lambda p, k=keywords: _phase(p, k))  # type: ignore[misc]
@@ -179,3 +183,33 @@ def _phases(planes: Planes, faults: Faults) -> list[Planes]:
             _said(faults, "dicom.several_phases", f"{len(groups)} volumes that differ in {names}")
             return groups
     return [planes]
+
+
+def _interleaved(planes: Planes, faults: Faults) -> list[Planes]:
+    """Planes of a CT told apart where acquisitions take turns from place to place.
+
+    Together they look like one regular stack, of which every second slice may hold contrast.
+    Acquisitions that follow each other along the stack are one volume, as are single slices
+    that differ.
+    """
+    directions = stack.axes(planes[0].orientation or ())
+    if directions is None or planes[0].text("Modality") != "CT":
+        return [planes]
+    order = np.argsort(positions(planes) @ np.cross(directions[0], directions[1]), kind="stable")
+    for keyword in _TAKE_TURNS:
+        groups = _by([planes[i] for i in order], lambda p, k=keyword: p.text(k))  # type: ignore[misc]
+        if len(groups) == 1 or min(map(len, groups)) < _LEAST_TURNS:
+            continue
+        values = [planes[i].text(keyword) for i in order]
+        turns = sum(one != other for one, other in pairwise(values))
+        if 2 * turns >= len(planes) and all(_is_regular(group) for group in groups):
+            what = f"{len(groups)} volumes whose slices take turns and differ in {_PHASES[keyword]}"
+            _said(faults, "dicom.interleaved_acquisitions", what)
+            return groups
+    return [planes]
+
+
+def _is_regular(planes: Planes) -> bool:
+    first = planes[0]
+    grid = stack.grid(positions(planes), first.orientation or (), first.spacing or (0.0, 0.0))
+    return not grid.fault

@@ -21,6 +21,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, RLELossless
 
 from endplate.exchange.dicom.files import Header, Unreadable
 from endplate.exchange.dicom.frames import Frame
+from endplate.exchange.dicom.padding import certain, empty, stored_padding, within
 
 Voxels = npt.NDArray[Any]  # int16 or float32
 _INT16 = np.iinfo(np.int16)
@@ -91,7 +92,8 @@ def voxels(frames: Sequence[Frame]) -> Voxels:
     """Modality values of planes of one size, shape (planes, rows, columns).
 
     int16 where every plane has a slope of 1 and a whole-number intercept and all values fit;
-    float32 otherwise. Bits above Bits Stored are cleared (old overlays lie there).
+    float32 otherwise. Bits above Bits Stored are cleared (old overlays lie there), and padding
+    becomes air or no signal (see `endplate.exchange.dicom.padding`).
 
     Raises
     ------
@@ -159,8 +161,7 @@ def _modality(plane: npt.NDArray[Any], frame: Frame, how: _Format, out: Voxels) 
     """Stored values of one plane as modality values, written to `out`; they may be one memory."""
     if plane.dtype.byteorder == ">":
         plane = plane.astype(plane.dtype.newbyteorder("="))
-    if how.stored < how.allocated:
-        _clear_unused_bits(plane, how)
+    blank = _padded(plane, frame, how)
     slope, intercept = frame.slope or 1.0, frame.intercept or 0.0
     if has_table(frame.header):
         out[...] = _looked_up(plane, frame.header)
@@ -175,6 +176,27 @@ def _modality(plane: npt.NDArray[Any], frame: Frame, how: _Format, out: Voxels) 
             np.add(plane.view(np.uint16), np.uint16(shift % 2**16), out=out.view(np.uint16))
         else:
             np.add(plane, shift, out=out, casting="unsafe", dtype=np.int64)
+    if blank is not None:
+        out[blank] = empty(frame)
+
+
+def _padded(plane: npt.NDArray[Any], frame: Frame, how: _Format) -> npt.NDArray[np.bool_] | None:
+    """Clear unused bits, and padding, which is returned; None where there is none.
+
+    Padding that needs the unused bits, such as -2000 in 12 of them, is seen before they go.
+    """
+    padding = stored_padding(frame, is_signed=how.is_signed)
+    found = [within(plane, padding)] if padding else []
+    if how.stored < how.allocated:
+        _clear_unused_bits(plane, how)
+        found += [within(plane, padding)] if padding else []
+    seen = [one for one in found if one is not None]
+    if padding is None or not seen:
+        return None
+    either = np.logical_or(seen[0], seen[-1])
+    blank = certain(either, frame, padding, has_table=has_table(frame.header))
+    plane[blank] = 0  # a value that always fits
+    return blank
 
 
 def has_table(header: Header) -> bool:

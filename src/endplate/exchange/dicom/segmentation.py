@@ -23,14 +23,14 @@ from endplate.exchange.dicom import stack
 from endplate.exchange.dicom.files import Header, Unreadable, header
 from endplate.exchange.dicom.frames import Frame, frames
 from endplate.exchange.dicom.pixels import voxels
+from endplate.exchange.dicom.segment_codes import Coded, coded, not_the_structure
 from endplate.facts import InputProblem, Problem
-from endplate.images.labels import codes, is_vertebra, structure_named
+from endplate.images.labels import is_vertebra, structure_named
 from endplate.images.volume import Volume
 
 MOST_VOXELS = 2**31
 # A voxel belongs to a fractional segment from this share on.
 FRACTION = 0.5
-_LATERALITY = {Code("7771000", "SCT", "Left"): "left", Code("24028007", "SCT", "Right"): "right"}
 
 
 def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
@@ -73,7 +73,8 @@ def _read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
     shape: tuple[int, ...] = (max(places) + 1, planes[0].rows, planes[0].columns)
     if int(np.prod(shape, dtype=object)) > MOST_VOXELS:
         raise Unreadable("dicom.too_large", "it claims more voxels than any spine image has")
-    names = {int(s.SegmentNumber): _name(path, s) for s in head.data.get("SegmentSequence", ())}
+    segments = head.data.get("SegmentSequence", ())
+    names = {int(s.SegmentNumber): _name(path, s, problems) for s in segments}
     if kind == "FRACTIONAL":
         says = f"The segments are fractions; voxels count from {FRACTION:.0%} on."
         problems.append(Problem(problem="mask.fractional", says=says, where=path.name))
@@ -217,7 +218,7 @@ def _bits(head: Header, planes: list[Frame]) -> Iterator[npt.NDArray[Any]]:
             yield bits.reshape(plane.rows, plane.columns)
 
 
-def _name(path: Path, segment: Dataset) -> str:
+def _name(path: Path, segment: Dataset, problems: list[Problem]) -> str:
     """What a segment is: by its codes (property type, then region), else by its label.
 
     Raises
@@ -226,9 +227,12 @@ def _name(path: Path, segment: Dataset) -> str:
         If code and label name two different vertebrae.
     """
     label = str(segment.get("SegmentLabel", ""))
-    coded = list(_coded(segment))
+    found = _coded(segment, label)
+    if found.instead:
+        problems.append(not_the_structure(found.instead, path.name))
+        return label if structure_named(label) is None else found.instead
     named = structure_named(label)
-    by_code = next((s for s in coded if is_vertebra(s)), None)
+    by_code = found.structure if found.structure and is_vertebra(found.structure) else None
     if by_code and named and is_vertebra(named) and named != by_code:
         raise InputProblem(
             f"{path.name}: cannot be used. A segment's code and label must mean the same; one "
@@ -236,27 +240,30 @@ def _name(path: Path, segment: Dataset) -> str:
         )
     if by_code or (named and is_vertebra(named)):
         return by_code or named or ""
-    return next((s for s in coded if structure_named(s)), None) or label
+    return found.structure or label
 
 
-def _coded(segment: Dataset) -> Iterator[str]:
-    """The structures that a segment's codes mean; a paired one only with its side."""
-    types = segment.get("SegmentedPropertyTypeCodeSequence") or ()
-    regions = segment.get("AnatomicRegionSequence") or ()
+def _coded(segment: Dataset, label: str) -> Coded:
+    types = list(segment.get("SegmentedPropertyTypeCodeSequence") or ())
+    regions = list(segment.get("AnatomicRegionSequence") or ())
     modifiers = list(segment.get("SegmentedPropertyTypeModifierCodeSequence") or ())
-    for code in (*types, *regions):
-        modifiers += code.get("SegmentedPropertyTypeModifierCodeSequence") or ()
-        modifiers += code.get("AnatomicRegionModifierSequence") or ()
-    sides = {_LATERALITY[_code(m)] for m in modifiers if _code(m) in _LATERALITY}
-    known = {Code(code, "SCT", structure): structure for structure, code in codes().items()}
     for item in (*types, *regions):
-        structure = known.get(_code(item))
-        if structure in ("femur", "hip"):
-            structure = f"{structure}_{sides.pop()}" if len(sides) == 1 else None
-        if structure:
-            yield structure
+        modifiers += item.get("SegmentedPropertyTypeModifierCodeSequence") or ()
+        modifiers += item.get("AnatomicRegionModifierSequence") or ()
+    categories = segment.get("SegmentedPropertyCategoryCodeSequence") or ()
+    return coded(
+        [_code(item) for item in categories],
+        [_code(item) for item in types],
+        [_code(item) for item in regions],
+        [_code(item) for item in modifiers],
+        label,
+    )
 
 
 def _code(item: Dataset) -> Code:
     """A coded item; SNOMED's older identifiers (SRT) equal the present ones."""
-    return Code(str(item.get("CodeValue", "")), str(item.get("CodingSchemeDesignator", "")), "")
+    return Code(
+        str(item.get("CodeValue", "")),
+        str(item.get("CodingSchemeDesignator", "")),
+        str(item.get("CodeMeaning", "")),
+    )

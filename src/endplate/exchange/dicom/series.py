@@ -12,6 +12,7 @@ set aside on purpose            ``dicom.not_an_image`` ``dicom.localizer`` ``dic
                                 ``dicom.colour`` ``dicom.other_modality``
 one series, several volumes     ``dicom.mixed_orientation`` ``dicom.mixed_matrix``
 (each is read as its own)       ``dicom.mixed_frame_of_reference`` ``dicom.several_phases``
+                                ``dicom.interleaved_acquisitions``
 slices left out                 ``dicom.duplicate_slice`` (equal copies),
                                 ``dicom.truncated_slice`` ``dicom.no_position``
 the series cannot be used       ``dicom.missing_slice`` ``dicom.irregular_spacing``
@@ -23,7 +24,7 @@ the series cannot be used       ``dicom.missing_slice`` ``dicom.irregular_spacin
 used, and said                  ``dicom.gantry_tilt`` ``dicom.no_series_uid``
                                 ``dicom.mixed_acquisition`` ``dicom.contrast_perhaps``
                                 ``dicom.localizer_perhaps`` ``dicom.field_strength_unit``
-                                ``dicom.unit_unstated``
+                                ``dicom.unit_unstated`` ``dicom.virtual_monoenergetic``
 =============================== ==============================================================
 
 A slice that is left out in the middle leaves a gap, and the series cannot be used; at an end the
@@ -71,6 +72,7 @@ class Identity:
     issuer: str = ""
     birth_date: str = ""
     sex: str = ""
+    name: str = ""
 
     def contradicts(self, other: Identity) -> tuple[str, ...]:
         """By what two identities cannot be one person's; what is empty contradicts nothing."""
@@ -104,8 +106,6 @@ class Series:
         From (column, row, plane) index to LPS mm; None where the series cannot be used.
     tilt
         Degrees by which the planes are sheared against their normal (a tilted gantry).
-    padding
-        The modality value of voxels outside the scanned field, where the header names one.
     problems
         What was found wrong with it.
     unusable
@@ -121,7 +121,6 @@ class Series:
     shape: tuple[int, int, int]
     affine: npt.NDArray[np.float64] | None
     tilt: float = 0.0
-    padding: float | None = None
     identity: Identity = field(default_factory=Identity, repr=False)
     problems: tuple[Problem, ...] = ()
     unusable: str = ""
@@ -304,7 +303,6 @@ def _series(planes: list[Frame], part: str, known: list[Problem], is_placed: boo
         shape=(first.columns, first.rows, len(planes)),
         affine=None if faults.unusable else grid.affine,
         tilt=grid.tilt,
-        padding=_padding(first),
         identity=_identity(first.header),
         problems=tuple(faults.problems),
         unusable=faults.unusable,
@@ -402,19 +400,14 @@ def identity(path: Path) -> Identity:
         return Identity()
 
 
-def _padding(plane: Frame) -> float | None:
-    value = plane.header.converted("PixelPaddingValue")
-    if not isinstance(value, int):
-        return None
-    return value * (plane.slope or 1.0) + (plane.intercept or 0.0)
-
-
 def _identity(file: Header) -> Identity:
+    removed = file.text("PatientIdentityRemoved").upper() == "YES"
     return Identity(
         file.text("PatientID"),
         file.text("IssuerOfPatientID"),
         file.text("PatientBirthDate"),
         file.text("PatientSex"),
+        "" if removed else str(file.converted("PatientName") or ""),
     )
 
 

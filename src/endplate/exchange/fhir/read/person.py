@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -35,6 +36,8 @@ class Identity(Struct, frozen=True, kw_only=True):
         As written: ``1950``, ``1950-05`` or ``1950-05-01``; None where it is not given.
     sex
         ``female``, ``male``, ``other``; None where it is unknown.
+    names
+        Every part of every name, to compare and never to print.
     same_as
         Ids of other Patient resources that the record says are the same person.
     where
@@ -45,8 +48,22 @@ class Identity(Struct, frozen=True, kw_only=True):
     identifiers: tuple[str, ...] = ()
     birth_date: str | None = None
     sex: str | None = None
+    names: tuple[str, ...] = ()
     same_as: tuple[str, ...] = ()
     where: str = ""
+
+
+def _names(json: Json) -> Iterator[str]:
+    given = json.get("name")
+    for name in given if isinstance(given, list) else [given]:
+        if isinstance(name, dict):
+            many = name.get("given")
+            parts = [
+                name.get("family"),
+                name.get("text"),
+                *(many if isinstance(many, list) else []),
+            ]
+            yield from (part for part in parts if isinstance(part, str))
 
 
 def identity(json: Json, subject: str, where: str) -> Identity:
@@ -57,6 +74,7 @@ def identity(json: Json, subject: str, where: str) -> Identity:
         identifiers=tuple(sorted(set(elements.identifiers(json)))),
         birth_date=elements.word(json, "birthDate") or None,
         sex=_SEXES.get(elements.code(json, "gender")),
+        names=tuple(_names(json)),
         same_as=tuple(sorted({one.id or one.text for one in linked if one is not None})),
         where=where,
     )
