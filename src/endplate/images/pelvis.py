@@ -17,6 +17,7 @@ from scipy import ndimage
 from endplate.facts import Side
 from endplate.images.endplate import Endplate, edges, endplate
 from endplate.images.frame import CRANIAL, POSTERIOR, Block, Floats, Frame, Seen
+from endplate.images.segment import estimate, turn
 from endplate.images.sphere import Sphere, sphere
 from endplate.images.vertebra import (
     Estimate,
@@ -195,8 +196,8 @@ def angles(pelvis: Pelvis) -> dict[str, Estimate]:
         ends[side] = np.concatenate([[one.sphere.centre], one.sphere.centre + shaken])
     left, right = ends["left"], ends["right"]
     axis = (left - right) / np.linalg.norm(left - right, axis=1, keepdims=True)
-    found["obliquity"] = _estimate(np.degrees(np.arctan2(axis[:, 2], np.hypot(*axis[:, :2].T))))
-    found["rotation"] = _estimate(np.degrees(np.arctan2(-axis[:, 1], axis[:, 0])))
+    found["pelvic_obliquity"] = estimate(np.degrees(np.arctan2(axis[:, 2], np.hypot(*axis[:, :2].T))))
+    found["pelvic_rotation"] = estimate(np.degrees(np.arctan2(-axis[:, 1], axis[:, 0])))
     if pelvis.sacrum is None:
         return found
     plate = pelvis.sacrum
@@ -206,19 +207,7 @@ def angles(pelvis: Pelvis) -> dict[str, Estimate]:
     centre = np.concatenate([[plate.centre], plate.centre + away])
     up = np.broadcast_to([0.0, 0.0, 1.0], axis.shape)
     to_sacrum = centre - (left + right) / 2
-    found["incidence"] = _estimate(_turn(to_sacrum, normal, axis))
-    found["tilt"] = _estimate(_turn(to_sacrum, up, axis))
-    found["slope"] = _estimate(_turn(up, normal, axis))
+    found["pelvic_incidence"] = estimate(turn(to_sacrum, normal, axis))
+    found["pelvic_tilt"] = estimate(turn(to_sacrum, up, axis))
+    found["sacral_slope"] = estimate(turn(up, normal, axis))
     return found
-
-
-def _turn(start: Points, end: Points, axis: Points) -> Points:
-    """From one direction to another about an axis, in degrees; rows belong together."""
-    a, b = (x - axis * (x * axis).sum(axis=1, keepdims=True) for x in (start, end))
-    sine = (np.cross(a, b) * axis).sum(axis=1)
-    return np.asarray(np.degrees(np.arctan2(sine, (a * b).sum(axis=1))))
-
-
-def _estimate(values: Points) -> Estimate:
-    """The first value, and how much the others scatter about it."""
-    return Estimate(float(values[0]), float(np.sqrt(np.mean((values[1:] - values[0]) ** 2))))

@@ -1,21 +1,67 @@
 """Between two vertebrae: the disc space and its angle, and how one stands on the other.
 
-The disc space is what lies between the endplate above and the endplate below; its heights are
-measured at their rims and at their deepest parts, square to the middle between both.
+The heights of a disc space are taken where the heights of the bodies are (anterior, middle,
+posterior), from the endplate above to the endplate below, square to the middle between both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from endplate.images.endplate import Endplate
-from endplate.images.frame import LEFT, POSTERIOR
-from endplate.images.vertebra import Estimate
+from endplate.images.frame import LEFT, POSTERIOR, Floats
+from endplate.images.vertebra import Estimate, Vertebra
 from endplate.images.volume import Points
 
 METHOD = "endplate.segment_from_mask/1"
+
+_NAMES = ("anterior", "middle", "posterior")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Surface:
+    """An endplate as its neighbour across the disc sees it.
+
+    Attributes
+    ----------
+    plate
+        Its plane and outline.
+    points
+        Where the heights are taken on it: ``anterior``, ``middle``, ``posterior``; LPS mm.
+    errors
+        Standard error of each along the normal, mm.
+    """
+
+    plate: Endplate
+    points: Mapping[str, Points]
+    errors: Mapping[str, float]
+
+    @classmethod
+    def of(cls, plate: Endplate, vertebra: Vertebra, *, superior: bool) -> Surface:
+        """The superior or the inferior endplate of a measured vertebra."""
+        end = 0 if superior else 1
+        return cls(
+            plate=plate,
+            points={n: vertebra.lines[n][end] for n in _NAMES},
+            errors={n: vertebra.heights[n].error / np.sqrt(2) for n in _NAMES},
+        )
+
+    @classmethod
+    def of_sacrum(cls, plate: Endplate, shares: Mapping[str, float]) -> Surface:
+        """The endplate of S1, at the same parts of its depth as on a body."""
+        points, errors = {}, {}
+        for name in _NAMES:
+            along = shares[name] - 0.5
+            # A bowl: as deep as its middle in the middle, and level with its rim at the rim.
+            depth = plate.rim - plate.concavity * (1 - (2 * along) ** 2)
+            place = plate.frame.to_world([0.0, along * plate.depth, 0.0])
+            points[name] = place + depth * plate.normal
+            across = plate.normals @ (plate.centre - place) + plate.offsets
+            errors[name] = float(np.hypot(np.sqrt(np.mean(across**2)), plate.roughness / 2))
+        return cls(plate=plate, points=points, errors=errors)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -28,44 +74,56 @@ class Segment:
         ``anterior``, ``middle``, ``posterior``, mm.
     disc_angle
         Positive where the front is taller (lordotic), degrees.
-    slip
-        How far the vertebra above stands in front of the one below, mm; behind is negative.
-    slip_percent
-        The same in percent of the depth of the endplate below.
+    disc_angle_coronal
+        Positive where the left side is taller, degrees.
+    slip, slip_percent
+        How far the vertebra above stands in front of the one below (behind is negative), mm, and
+        in percent of the depth of the endplate below.
     lateral_slip
         How far the vertebra above stands to the left of the one below, mm.
     """
 
-    disc_heights: dict[str, Estimate]
+    disc_heights: Mapping[str, Estimate]
     disc_angle: Estimate
+    disc_angle_coronal: Estimate
     slip: Estimate
     slip_percent: Estimate
     lateral_slip: Estimate
 
 
-def between(upper: Endplate, lower: Endplate) -> Segment:
+def between(above: Surface, below: Surface) -> Segment:
     """Measure the disc space between an inferior endplate and the superior one below it."""
-    left = upper.frame.axes[:, LEFT] + lower.frame.axes[:, LEFT]
-    left = left / np.linalg.norm(left)
+    upper, lower = above.plate, below.plate
+    left = unit(upper.frame.axes[:, LEFT] + lower.frame.axes[:, LEFT])
     up = upper.normal + lower.normal
-    up = up - left * (up @ left)
-    up = up / np.linalg.norm(up)
+    up = unit(up - left * (up @ left))
     heights = {}
-    for name, share in (("anterior", -0.5), ("middle", 0.0), ("posterior", 0.5)):
-        above = _on(upper, share, facing=-1)
-        below = _on(lower, share, facing=1)
-        heights[name] = estimate((above - below) @ up)
+    for name in _NAMES:
+        gap = float((above.points[name] - below.points[name]) @ up)
+        heights[name] = Estimate(gap, float(np.hypot(above.errors[name], below.errors[name])))
     edge = 2 * float(np.hypot(upper.edge_error, lower.edge_error) / np.sqrt(2))
-    away = _on(upper, 0.5, facing=-1)[0] - _on(lower, 0.5, facing=1)[0]
+    away = _back(upper) - _back(lower)
     forward = -float(away @ lower.frame.axes[:, POSTERIOR])
     sideways = float((upper.centre - lower.centre) @ lower.frame.axes[:, LEFT])
+    normals = all_normals(upper), all_normals(lower)
     return Segment(
         disc_heights=heights,
-        disc_angle=estimate(turn(all_normals(upper), all_normals(lower), left)),
+        disc_angle=estimate(turn(*normals, left)),
+        disc_angle_coronal=estimate(turn(*normals, np.cross(up, left))),
         slip=Estimate(forward, edge),
         slip_percent=Estimate(100 * forward / lower.depth, 100 * edge / lower.depth),
         lateral_slip=Estimate(sideways, edge),
     )
+
+
+def _back(plate: Endplate) -> Points:
+    """The middle of an endplate's posterior edge."""
+    return plate.frame.to_world([0.0, plate.depth / 2, 0.0])
+
+
+def unit(vector: Floats) -> Points:
+    """The direction of a vector."""
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def all_normals(plate: Endplate) -> Points:
@@ -73,27 +131,9 @@ def all_normals(plate: Endplate) -> Points:
     return np.concatenate([plate.normal[None], plate.normals])
 
 
-def _on(plate: Endplate, share: float, *, facing: int) -> Points:
-    """A point of the endplate's midline on its plane, and on each plane that fits as well.
-
-    Parameters
-    ----------
-    share
-        From the middle (0) to the back (0.5) or the front (-0.5), of the depth.
-    facing
-        1 for a superior endplate, -1 for an inferior one.
-    """
-    out = facing * (plate.rim if share else plate.middle)
-    place = plate.frame.to_world([0.0, share * plate.depth, 0.0])
-    through = plate.centre + plate.offsets[:, None] * plate.normal
-    across = np.einsum("ij,ij->i", through - place, plate.normals)
-    lifted = np.concatenate([[0.0], across / (plate.normals @ plate.normal)])
-    return np.asarray(place + (lifted + out)[:, None] * plate.normal)
-
-
 def turn(start: Points, end: Points, axis: Points) -> Points:
-    """From one direction to another about an axis, in degrees; positive leans forward about an
-    axis that points to the left. Rows belong together.
+    """From one direction to another about an axis, in degrees; about an axis that points to the
+    left, positive leans forward. Rows belong together.
     """
     axis = np.broadcast_to(axis, start.shape)
     a, b = (x - axis * np.einsum("ij,ij->i", x, axis)[:, None] for x in (start, end))
