@@ -148,6 +148,8 @@ class Spine:
         Level → trabecular HU, level → T1 signal; or one number for all.
     fractures
         Level → fracture.
+    slips
+        Level → how far it, and all above it, stands forwards and to the left on the one below, mm.
     scoliosis, lordosis
         A coronal curve; L1-S1 lordosis in degrees where the usual one is not wanted.
     pelvis
@@ -169,6 +171,7 @@ class Spine:
     hounsfield: float | Mapping[str, float] = field(default_factory=dict)
     marrow: float | Mapping[str, float] = field(default_factory=dict)
     fractures: Mapping[str, Fracture] = field(default_factory=dict)
+    slips: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     scoliosis: Scoliosis | None = None
     lordosis: float | None = None
     pelvis: Pelvis | None = field(default_factory=Pelvis)
@@ -522,6 +525,8 @@ class _Anatomy:
             roll, yaw = tilt.get(name, (0.0, 0.0))
             here = _turn(pitch, roll, yaw)
             up = axes[:, 2] + here[:, 2]
+            forward, left = self.spine.slips.get(name, (0.0, 0.0))
+            below = below - axes[:, 1] * forward + axes[:, 0] * left
             centre = below + disc_height * up / np.linalg.norm(up) + here[:, 2] * body.height / 2
             poses[name] = (centre, here)
             below, axes = centre + here[:, 2] * body.height / 2, here

@@ -109,9 +109,9 @@ def _hole(bone: Bools, at: tuple[int, int]) -> Bools | None:
 
 
 def _measures(cut: Floats, hole: Bools, step: float) -> tuple[float, float, float]:
-    """Area, and the lengths of the two lines through the middle; half-shaded edges by their part."""
+    """Area, and the lengths of the two lines through the middle; half-empty edges count by half."""
     empty = np.where(ndimage.binary_dilation(hole, np.ones((3, 3))), 1 - cut, 0)
-    u, v = (int(round(x)) for x in ndimage.center_of_mass(hole))
+    u, v = (round(x) for x in ndimage.center_of_mass(hole))
     rows = slice(max(v - 1, 0), v + 2), slice(max(u - 1, 0), u + 2)
     width = empty[:, rows[0]].sum(axis=0).mean() * step
     depth = empty[rows[1], :].sum(axis=1).mean() * step

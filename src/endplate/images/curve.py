@@ -23,6 +23,8 @@ METHOD = "endplate.curve_from_mask/1"
 
 # An angle between endplates spans so many vertebrae at least, or it is a disc's or a body's.
 _LEAST_SPAN = 3
+# The largest of many pairs is never zero: a curve has a side beyond so many standard errors.
+_CERTAIN = 4.0
 # The centroid curve: a spline with a knot for every so many vertebrae; the middle of a body is
 # known to about this part of a voxel, and drawn so often.
 _PER_KNOT = 3
@@ -146,10 +148,7 @@ class Leans:
         return sorted(found, key=lambda c: self.levels.index(c.first))
 
     def _frontal(self, turned: Points, i: int, j: int) -> Angle:
-        values = turned[i, j]
-        # Leaning to the right above and to the left below, the spine bulges to the left.
-        side: Side = "left" if values[0] > 0 else "right"
-        size = estimate(values if values[0] > 0 else -values)
+        size, side = _sided(turned[i, j])
         return Angle(first=self.levels[i], last=self.levels[j], estimate=size, side=side)
 
     def _lowers(self, leans: list[Points]) -> Points:
@@ -172,6 +171,17 @@ class Leans:
         if not size[i, j] > 0:
             return None
         return (int(i), int(j)), turned[i, j]
+
+
+def _sided(values: Points) -> tuple[Estimate, Side | None]:
+    """The size of a frontal angle, and the side of its convexity where that is certain.
+
+    Leaning to the right above and to the left below, the spine bulges to the left.
+    """
+    size = estimate(values if values[0] > 0 else -values)
+    if size.value <= _CERTAIN * size.error:
+        return size, None
+    return size, "left" if values[0] > 0 else "right"
 
 
 def _lean(plates: Sequence[Endplate | None], towards: Points, up: Points) -> Points:
@@ -239,7 +249,7 @@ def axial_rotation(vertebra: Vertebra, planes: Reference) -> Estimate:
 
 def centroid_curve(
     vertebrae: Mapping[str, Vertebra], planes: Reference
-) -> tuple[str, str, Estimate, Side] | None:
+) -> tuple[str, str, Estimate, Side | None] | None:
     """The frontal Cobb angle of the smooth line through the middles of the bodies.
 
     It lies between the two places where the line leans most to either side; their vertebrae, the
@@ -252,17 +262,16 @@ def centroid_curve(
     height = (centres - centres[-1]) @ planes.up
     if (np.diff(height) >= 0).any():
         return None
-    size = float(np.mean([v.block.volume.voxel_volume ** (1 / 3) for v in vertebrae.values()]))
-    noise = np.random.default_rng(0).standard_normal((len(names), _DRAWS)) * CENTRE * size
+    voxel = float(np.mean([v.block.volume.voxel_volume ** (1 / 3) for v in vertebrae.values()]))
+    noise = np.random.default_rng(0).standard_normal((len(names), _DRAWS)) * CENTRE * voxel
     sideways = (centres @ planes.left)[:, None] + np.hstack([np.zeros((len(names), 1)), noise])
     lean = _leans_of_line(height[::-1], sideways[::-1])
     high, low = lean[:, 0].argmax(), lean[:, 0].argmin()
     upper, lower = max(high, low), min(high, low)  # rows run from the foot up
-    values = lean[lower] - lean[upper]
-    side: Side = "left" if values[0] > 0 else "right"
+    size, side = _sided(lean[lower] - lean[upper])
     at = np.linspace(height[-1], height[0], len(lean))
     first, last = (names[int(np.argmin(np.abs(height - at[n])))] for n in (upper, lower))
-    return first, last, estimate(values if values[0] > 0 else -values), side
+    return first, last, size, side
 
 
 def _leans_of_line(height: Floats, sideways: Floats) -> Points:

@@ -219,7 +219,7 @@ class _Columns:
         sign = 1 if normal[axis] > 0 else -1
         others = tuple(n for n in range(3) if n != axis)
         shape = np.array(block.inside.shape)
-        grid = np.indices(shape[list(others)]).reshape(2, -1).T
+        grid = np.indices([int(shape[n]) for n in others]).reshape(2, -1).T
         centre = volume.to_index(frame.centre) - block.start
         flat = (grid - centre[list(others)]) @ normal[list(others)]
         expected = centre[axis] - flat / normal[axis]

@@ -20,7 +20,7 @@ from endplate.images import canal, curve, pelvis, segment
 from endplate.images.curve import Leans, Reference
 from endplate.images.endplate import Endplate, endplate
 from endplate.images.frame import LEFT, POSTERIOR, Block, Frame, Plane
-from endplate.images.pelvis import Pelvis
+from endplate.images.pelvis import Head, Pelvis
 from endplate.images.segment import Surface, estimate, turn
 from endplate.images.vertebra import METHOD as VERTEBRA
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
@@ -28,7 +28,9 @@ from endplate.levels import Column, Level
 from endplate.posture import Posture
 
 # The sides of a body are known to about this part of a voxel.
-_WALL = 0.25
+_WALL = 0.18
+# How deep an endplate is hollowed depends on how far out its rim is taken.
+_CONCAVITY = 0.3
 # Two vertebrae whose endplates are farther apart than this (mm) have no disc between them: a
 # vertebra between them is not labelled, or not measured.
 _FARTHEST_DISC = 26.0
@@ -80,6 +82,8 @@ class Geometry:
         All structures of the mask.
     posture
         Without an upright posture nothing is measured against the plumb line.
+    with_pelvis
+        Whether hips and sacrum are looked for too.
 
     Attributes
     ----------
@@ -95,11 +99,14 @@ class Geometry:
         blocks: Mapping[str, Block],
         evidence: Evidence,
         posture: Posture | None = None,
+        *,
+        with_pelvis: bool = True,
     ) -> None:
         self.vertebrae = {n: vertebrae[n] for n in sorted(vertebrae, key=Level)}
         self.blocks = blocks
         self.evidence = evidence
         self.posture = posture
+        self.with_pelvis = with_pelvis
         self.missing: list[Missing] = []
         self.plates: dict[str, tuple[Endplate | None, Endplate | None]] = {
             name: (self._plate(v, v.superior, True), self._plate(v, v.inferior, False))
@@ -124,7 +131,9 @@ class Geometry:
     @cached_property
     def pelvis(self) -> Pelvis:
         """Hips and sacral endplate, as far as they are labelled."""
-        heads = {}
+        heads: dict[Side, Head] = {}
+        if not self.with_pelvis:
+            return Pelvis(heads=heads, sacrum=None)
         sides: tuple[Side, ...] = ("left", "right")
         for side in sides:
             if not {f"femur_{side}", f"hip_{side}"} & set(self.blocks):
@@ -152,9 +161,7 @@ class Geometry:
     @cached_property
     def segments(self) -> dict[tuple[str, str], tuple[Surface, Surface]]:
         """The two endplates of each disc space whose vertebrae are both measured."""
-        shares = {
-            n: self.evidence.row(f"measurement.height.{n}_position").number for n in _HEIGHTS
-        }
+        shares = {n: self.evidence.row(f"measurement.height.{n}_position").number for n in _HEIGHTS}
         found = {}
         column = Column.of([Level(n) for n in self.vertebrae])
         for upper, lower in pairwise(self.plates):
@@ -205,7 +212,8 @@ class Geometry:
         superior, inferior = self.plates[name]
         for which, plate in (("superior", superior), ("inferior", inferior)):
             if plate is not None:
-                error = float(np.hypot(plate.roughness, np.std(plate.offsets)))
+                along = float(np.linalg.norm(voxel.T @ plate.normal))
+                error = float(np.hypot(plate.roughness, _CONCAVITY * along))
                 yield of(f"{which}_endplate_concavity", Estimate(plate.concavity, error))
         if superior is not None and inferior is not None:
             normals = segment.all_normals(superior), segment.all_normals(inferior)
@@ -278,7 +286,9 @@ class Geometry:
     def _of_pelvis(self) -> Iterator[Quantity]:
         found = self.pelvis
         for side, head in found.heads.items():
-            centre = dict(zip(("centre_x", "centre_y", "centre_z"), head.sphere.centre, strict=True))
+            centre = dict(
+                zip(("centre_x", "centre_y", "centre_z"), head.sphere.centre, strict=True)
+            )
             yield Quantity(
                 what="pelvis.acetabular_radius" if head.socket else "pelvis.femoral_head_radius",
                 estimate=Estimate(head.sphere.radius, head.sphere.error), method=pelvis.METHOD,
@@ -366,7 +376,7 @@ class Geometry:
             return
         heads = self.pelvis.heads
         hips = np.mean([h.sphere.centre for h in heads.values()], axis=0)
-        shake = float(np.hypot(*(h.sphere.error for h in heads.values()))) / 2
+        shake = float(np.linalg.norm([h.sphere.error for h in heads.values()])) / 2
         ends = "acetabula" if any(h.socket for h in heads.values()) else "femoral heads"
         for name in _PELVIC_ANGLES:
             vertebra = self.vertebrae.get(name)

@@ -17,6 +17,7 @@ from endplate.evidence import Evidence
 from endplate.facts import Fact, InputProblem, Problem, Side, in_order
 from endplate.images import bone_quality_score, gates, hounsfield, picture
 from endplate.images.frame import Block, Bools, blocks
+from endplate.images.geometry import Geometry
 from endplate.images.hounsfield import Density, Interior
 from endplate.images.metal import Found, metal
 from endplate.images.picture import Picture, Shown
@@ -37,12 +38,21 @@ from endplate.posture import Posture
 MEASURABLE = Span(Level.C3, Level.L6)
 L1_TO_L4 = Span(Level.L1, Level.L4)
 EVERYTHING = frozenset(
-    {"heights", "attenuation", "totalsegmentator", "bone_quality_score", "metal", "pictures"}
+    {
+        "heights",
+        "geometry",
+        "attenuation",
+        "totalsegmentator",
+        "bone_quality_score",
+        "metal",
+        "pictures",
+    }
 )
 # One voxel of so many stands for a body where only its distance from metal is asked.
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
 _ONLY_CT = -500.0
+_OF_THE_MASK = frozenset({"heights", "geometry"})  # what needs no image
 _GRADED = tuple(v for v in Level if v in gates.GRADED)
 
 _METHODS = {
@@ -75,12 +85,15 @@ class Measured:
         What could not be measured, and why.
     vertebrae
         The frames, planes and outlines by level, for what builds on them.
+    geometry
+        Endplates, discs, pelvis and curve, where they were asked for.
     """
 
     facts: tuple[Fact, ...]
     pictures: tuple[Picture, ...]
     problems: tuple[Problem, ...]
     vertebrae: Mapping[str, Vertebra]
+    geometry: Geometry | None = None
 
 
 def measure(
@@ -126,9 +139,9 @@ def measure(
     mask = _usable(mask, image)
     if image is not None:
         image = _with_known(image, modality, posture)
-    wanted = (
-        frozenset(quantities) if image is not None else frozenset({"heights"}) & set(quantities)
-    )
+    wanted = frozenset(quantities)
+    if image is None:
+        wanted &= _OF_THE_MASK
     run = _Run(
         image=image,
         mask=mask,
@@ -208,6 +221,7 @@ class _Run:
     deformity: dict[str, str] = field(default_factory=dict)
     cut: dict[str, Points] = field(default_factory=dict)
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    geometry: Geometry | None = None
 
     @property
     def source(self) -> str:
@@ -228,6 +242,8 @@ class _Run:
             self._heights()
         else:
             self._grade_deformities()
+        if "geometry" in self.wanted:
+            self._geometry(there, with_pelvis=levels is None or Level.S1 in levels)
         found = Found()
         image = self.image
         if image is not None and image.acquisition.modality == "CT":
@@ -242,13 +258,17 @@ class _Run:
             pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
             problems=tuple(sorted(self.problems)),
             vertebrae=self.vertebrae,
+            geometry=self.geometry,
         )
 
     def _levels(self, there: Mapping[str, Block], asked: list[str] | None) -> list[str]:
         """The vertebrae to be measured, from the head down."""
         labelled = [n for n in there if n in Level.__members__ and n in MEASURABLE]
         if asked is not None:
-            for name in sorted(set(asked) - set(labelled), key=Level):
+            sacrum = (
+                {"S1"} if {"S1", "sacrum"} & set(there) and "geometry" in self.wanted else set()
+            )
+            for name in sorted(set(asked) - set(labelled) - sacrum, key=Level):
                 self._problem(
                     "measurement.level_not_labelled",
                     f"{name}: has no label in the mask"
@@ -421,6 +441,32 @@ class _Run:
         values = gates.at_edges({n: e.value for n, e in heights.items()}, self.evidence)
         errors = gates.edge_errors({n: e.error for n, e in heights.items()}, self.evidence)
         return Estimate(values[0], errors[0]), Estimate(values[1], errors[1])
+
+    # -- geometry --
+
+    def _geometry(self, there: Mapping[str, Block], *, with_pelvis: bool) -> None:
+        """Discs, canal, pelvis and curve, as far as they are there."""
+        geometry = Geometry(
+            self.vertebrae, there, self.evidence, self.posture, with_pelvis=with_pelvis
+        )
+        self.geometry = geometry
+        wide = self._slice_doubts()
+        for found in geometry.quantities():
+            inherited = [d for name in found.of for d in self._doubts_of(name, found.level)]
+            self._estimate(
+                found.what, found.estimate, found.level, (*found.doubts, *inherited, *wide),
+                found.details, found.method, side=found.side,
+            )  # fmt: skip
+        for gap in geometry.missing:
+            self._problem(
+                "measurement.not_measured",
+                f"{gap.where}: {gap.what} was not measured: {gap.reason}",
+                "Check this part of the mask on the image.",
+            )
+
+    def _doubts_of(self, name: str, level: str | None) -> list[str]:
+        """A vertebra's doubts, by its name where they are told of something larger."""
+        return [d if level == name else f"{name}: {d}" for d in self.doubts.get(name, ())]
 
     # -- attenuation --
 
@@ -622,7 +668,7 @@ class _Run:
         doubts += [f"{', '.join(out)} could not be used"] if out else []
         doubts += self._acquisition_doubts()
         for name in names:
-            doubts += [f"{name}: {d}" for d in self.doubts[name]]
+            doubts += [f"{name}: {d}" for d in self.doubts.get(name, ())]
         details: dict[str, float | str] = {
             **self._taken(), "levels": ", ".join(names), "left_out": ", ".join(out),
             "csf_level": fluid.level,
@@ -720,16 +766,18 @@ class _Run:
         self,
         what: str,
         estimate: Estimate,
-        level: str,
+        level: str | None,
         doubts: tuple[str, ...],
         details: Mapping[str, float | str],
         method: str,
+        *,
+        side: Side | None = None,
     ) -> None:
         """A fact with its interval; refused where no person can have such a value."""
-        low, high = estimate.interval
+        low, high = (float(x) for x in estimate.interval)
         self._fact(
-            what, estimate.value, level=level, interval=(low, high), doubts=doubts,
-            details={**details, "standard_error": round(estimate.error, 3)}, method=method,
+            what, estimate.value, level=level, side=side, interval=(low, high), doubts=doubts,
+            details={**details, "standard_error": round(float(estimate.error), 3)}, method=method,
         )  # fmt: skip
 
     def _fact(

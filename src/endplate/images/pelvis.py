@@ -196,7 +196,9 @@ def angles(pelvis: Pelvis) -> dict[str, Estimate]:
         ends[side] = np.concatenate([[one.sphere.centre], one.sphere.centre + shaken])
     left, right = ends["left"], ends["right"]
     axis = (left - right) / np.linalg.norm(left - right, axis=1, keepdims=True)
-    found["pelvic_obliquity"] = estimate(np.degrees(np.arctan2(axis[:, 2], np.hypot(*axis[:, :2].T))))
+    found["pelvic_obliquity"] = estimate(
+        np.degrees(np.arctan2(axis[:, 2], np.hypot(*axis[:, :2].T)))
+    )
     found["pelvic_rotation"] = estimate(np.degrees(np.arctan2(-axis[:, 1], axis[:, 0])))
     if pelvis.sacrum is None:
         return found

@@ -19,6 +19,8 @@ from endplate.images.volume import Points
 METHOD = "endplate.segment_from_mask/1"
 
 _NAMES = ("anterior", "middle", "posterior")
+# An edge is the end of an outline, known less well than its middle by this factor.
+_EDGES = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -46,7 +48,7 @@ class Surface:
         return cls(
             plate=plate,
             points={n: vertebra.lines[n][end] for n in _NAMES},
-            errors={n: vertebra.heights[n].error / np.sqrt(2) for n in _NAMES},
+            errors={n: float(vertebra.heights[n].error / np.sqrt(2)) for n in _NAMES},
         )
 
     @classmethod
@@ -101,7 +103,7 @@ def between(above: Surface, below: Surface) -> Segment:
     for name in _NAMES:
         gap = float((above.points[name] - below.points[name]) @ up)
         heights[name] = Estimate(gap, float(np.hypot(above.errors[name], below.errors[name])))
-    edge = 2 * float(np.hypot(upper.edge_error, lower.edge_error) / np.sqrt(2))
+    edge = _EDGES * float(np.hypot(upper.edge_error, lower.edge_error))
     away = _back(upper) - _back(lower)
     forward = -float(away @ lower.frame.axes[:, POSTERIOR])
     sideways = float((upper.centre - lower.centre) @ lower.frame.axes[:, LEFT])

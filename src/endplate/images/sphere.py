@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from endplate.images.frame import Block, Bools, Floats, Frame
@@ -149,7 +150,7 @@ def _surface(block: Block, centre: Points, reach: float, hollow: bool) -> tuple[
     return np.concatenate(found), np.concatenate(areas)
 
 
-def _faces(part: Floats) -> Iterator[tuple[Points, Floats]]:
+def _faces(part: npt.NDArray[np.int8]) -> Iterator[tuple[Points, Floats]]:
     """Between which voxels the mask begins or ends along each axis, and towards where."""
     for axis in range(3):
         change = np.diff(part, axis=axis)
