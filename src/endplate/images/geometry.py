@@ -82,6 +82,8 @@ class Geometry:
         All structures of the mask.
     posture
         Without an upright posture nothing is measured against the plumb line.
+    with_arches
+        Whether the labels cover the arches, so that there is a canal to be measured.
     with_pelvis
         Whether hips and sacrum are looked for too.
 
@@ -100,12 +102,14 @@ class Geometry:
         evidence: Evidence,
         posture: Posture | None = None,
         *,
+        with_arches: bool = True,
         with_pelvis: bool = True,
     ) -> None:
         self.vertebrae = {n: vertebrae[n] for n in sorted(vertebrae, key=Level)}
         self.blocks = blocks
         self.evidence = evidence
         self.posture = posture
+        self.with_arches = with_arches
         self.with_pelvis = with_pelvis
         self.missing: list[Missing] = []
         self.plates: dict[str, tuple[Endplate | None, Endplate | None]] = {
@@ -253,7 +257,7 @@ class Geometry:
     def _of_canal(self) -> Iterator[Quantity]:
         walls = {}
         for name, vertebra in self.vertebrae.items():
-            if vertebra.canal is None:
+            if vertebra.canal is None or not self.with_arches:
                 continue
             walls[name] = canal.pedicles(vertebra)
             try:

@@ -447,8 +447,9 @@ class _Run:
     def _geometry(self, there: Mapping[str, Block], *, with_pelvis: bool) -> None:
         """Discs, canal, pelvis and curve, as far as they are there."""
         geometry = Geometry(
-            self.vertebrae, there, self.evidence, self.posture, with_pelvis=with_pelvis
-        )
+            self.vertebrae, there, self.evidence, self.posture,
+            with_arches=self.mask.parts != "body", with_pelvis=with_pelvis,
+        )  # fmt: skip
         self.geometry = geometry
         wide = self._slice_doubts()
         for found in geometry.quantities():
@@ -457,10 +458,13 @@ class _Run:
                 found.what, found.estimate, found.level, (*found.doubts, *inherited, *wide),
                 found.details, found.method, side=found.side,
             )  # fmt: skip
+        gaps: dict[tuple[str, str], list[str]] = {}
         for gap in geometry.missing:
+            gaps.setdefault((gap.what, gap.reason), []).append(gap.where)
+        for (what, reason), where in gaps.items():
             self._problem(
                 "measurement.not_measured",
-                f"{gap.where}: {gap.what} was not measured: {gap.reason}",
+                f"{', '.join(where)}: {what} was not measured: {reason}",
                 "Check this part of the mask on the image.",
             )
 
