@@ -719,6 +719,19 @@ class _Run:
         yield picture.sagittal(self.image, shown, cut=self.cut)
         if any(s.outlines for s in shown):
             yield picture.across(self.image, shown)
+        if self.geometry is not None and len(self.vertebrae) > 1:
+            yield picture.curve(self.image, self.geometry, self._cobb())
+
+    def _cobb(self) -> list[dict[str, str]]:
+        """The frontal curves that are large enough to be drawn."""
+        least = self.evidence.row("measurement.curve.least")
+        found = []
+        for fact in self.facts:
+            if fact.what == "spine.coronal_cobb_angle" and least.met(fact.number) and fact.level:
+                first, last = fact.level.split("-")
+                says = f"{fact.number:.0f}° convex {fact.side}"
+                found.append({"first": first, "last": last, "says": says})
+        return found
 
     # -- facts --
 

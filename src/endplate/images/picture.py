@@ -15,6 +15,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from endplate.images.geometry import Geometry
+from endplate.images.pelvis import Pelvis
 from endplate.images.vertebra import Vertebra
 from endplate.images.volume import Points, Volume
 
@@ -67,7 +69,12 @@ def sagittal(image: Volume, shown: Sequence[Shown], *, cut: Mapping[str, Points]
     cut
         Middles (LPS mm) of vertebrae that the field of view cuts, by level.
     """
-    view = _View.along(shown)
+    vertebrae = [s.vertebra for s in shown]
+    ends = np.concatenate([line for v in vertebrae for line in v.lines.values()])
+    view = _View.of(
+        np.array([v.frame.centre for v in vertebrae]), ends, _from_the_side(vertebrae),
+        (_ROOM["front"], _ROOM["back"]),
+    )  # fmt: skip
     canvas = Image.fromarray(_grey(image, view.sampled(image)), "L").convert("RGB")
     draw = ImageDraw.Draw(canvas)
     for one in shown:
@@ -75,7 +82,9 @@ def sagittal(image: Volume, shown: Sequence[Shown], *, cut: Mapping[str, Points]
     for level, centre in cut.items():
         x, y = view.pixel(centre)
         draw.text((x, y), f"{level} cut", fill=_FAINT, font=_font(15), anchor="mm")
-    _draw_frame(draw, view, canvas.size, planes=any(s.outlines for s in shown))
+    legend = [("endplate planes", ENDPLATES), ("heights", HEIGHTS)]
+    legend += [("HU planes", REGIONS)] if any(s.outlines for s in shown) else []
+    _draw_frame(draw, view, canvas.size, "AP", legend)
     names = [s.vertebra.level for s in shown]
     said = "; ".join(f"{s.vertebra.level} {s.caption}".strip() for s in shown)
     caption = f"{names[0]} to {names[-1]} from the side, along the spine; anterior at the left."
@@ -123,54 +132,62 @@ def across(image: Volume, shown: Sequence[Shown]) -> Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A picture's place in the patient: from the front (left) to the back, from the head down."""
+    """A picture's place in the patient: `across` from its left to its right edge, from the head
+    down; what lies along `deep` is followed, so that the spine stays in the picture.
+    """
 
-    left: Points
-    back: Points
+    across: Points
+    deep: Points
     up: Points
-    path: tuple[Points, Points]  # height and sideways position of the bodies, mm
-    front_mm: float
+    path: tuple[Points, Points]  # height and depth of what is followed, mm
+    start_mm: float
     top_mm: float
     shape: tuple[int, int]
     scale: float  # pixels per mm
 
     @classmethod
-    def along(cls, shown: Sequence[Shown]) -> _View:
-        vertebrae = [s.vertebra for s in shown]
+    def of(
+        cls, followed: Points, shown: Points, across: Points, room: tuple[float, float]
+    ) -> _View:
+        """A view that follows some points and shows others, with room (mm) on both sides."""
         up = np.array([0.0, 0.0, 1.0])
-        back = np.mean([v.frame.axes[:, 1] for v in vertebrae], axis=0)
-        back = back - up * (back @ up)
-        back /= np.linalg.norm(back)
-        left = np.cross(back, up)
-        centres = np.array([v.frame.centre for v in vertebrae])
-        order = np.argsort(centres @ up)
-        ends = np.concatenate([np.concatenate(list(v.lines.values())) for v in vertebrae])
-        front = float((ends @ back).min()) - _ROOM["front"]
-        rear = float((ends @ back).max()) + _ROOM["back"]
-        top = float((ends @ up).max()) + _ROOM["above"]
-        bottom = float((ends @ up).min()) - _ROOM["below"]
+        across = across - up * (across @ up)
+        across = across / np.linalg.norm(across)
+        deep = np.cross(across, up)
+        order = np.argsort(followed @ up)
+        start = float((shown @ across).min()) - room[0]
+        end = float((shown @ across).max()) + room[1]
+        top = float((shown @ up).max()) + _ROOM["above"]
+        bottom = float((shown @ up).min()) - _ROOM["below"]
         scale = float(np.clip(1000 / (top - bottom), 2.0, 4.0))
         return cls(
-            left, back, up, ((centres @ up)[order], (centres @ left)[order]), front, top,
-            (round((top - bottom) * scale), round((rear - front) * scale)), scale,
+            across, deep, up, ((followed @ up)[order], (followed @ deep)[order]), start, top,
+            (round((top - bottom) * scale), round((end - start) * scale)), scale,
         )  # fmt: skip
 
     def sampled(self, image: Volume) -> npt.NDArray[np.float32]:
         """The image in this view."""
         z = self.top_mm - (np.arange(self.shape[0]) + 0.5) / self.scale
-        y = self.front_mm + (np.arange(self.shape[1]) + 0.5) / self.scale
-        x = np.interp(z, *self.path)
+        x = self.start_mm + (np.arange(self.shape[1]) + 0.5) / self.scale
+        y = np.interp(z, *self.path)
         points = (
-            x[:, None, None] * self.left + y[None, :, None] * self.back + z[:, None, None] * self.up
+            y[:, None, None] * self.deep
+            + x[None, :, None] * self.across
+            + z[:, None, None] * self.up
         )
         return _interpolated(image, points)
 
     def pixel(self, world: Points) -> tuple[float, float]:
         """Where a point in the patient is drawn."""
         return (
-            float((world @ self.back - self.front_mm) * self.scale),
+            float((world @ self.across - self.start_mm) * self.scale),
             float((self.top_mm - world @ self.up) * self.scale),
         )
+
+
+def _from_the_side(vertebrae: Sequence[Vertebra]) -> Points:
+    """To the back, as these vertebrae face."""
+    return np.asarray(np.mean([v.frame.axes[:, 1] for v in vertebrae], axis=0))
 
 
 def _draw_vertebra(draw: ImageDraw.ImageDraw, view: _View, one: Shown) -> None:
@@ -200,12 +217,16 @@ def _draw_vertebra(draw: ImageDraw.ImageDraw, view: _View, one: Shown) -> None:
 
 
 def _draw_frame(
-    draw: ImageDraw.ImageDraw, view: _View, size: tuple[int, int], *, planes: bool
+    draw: ImageDraw.ImageDraw,
+    view: _View,
+    size: tuple[int, int],
+    sides: str,
+    legend: Sequence[tuple[str, str]],
 ) -> None:
     """Sides, scale and what the colours mean."""
     wide, tall = size
-    _label(draw, (14, tall / 2), "A", TEXT, 22)
-    _label(draw, (wide - 14, tall / 2), "P", TEXT, 22)
+    _label(draw, (14, tall / 2), sides[0], TEXT, 22)
+    _label(draw, (wide - 14, tall / 2), sides[1], TEXT, 22)
     length = 50 * view.scale
     y = tall - 16
     start = wide - 16 - length
@@ -213,13 +234,116 @@ def _draw_frame(
     for x in (start, start + length):
         draw.line([(x, y - 5), (x, y + 5)], fill=TEXT, width=2)
     _label(draw, (start + length / 2, y - 12), "50 mm", TEXT, 14)
-    legend = [("endplate planes", ENDPLATES), ("heights", HEIGHTS)]
-    legend += [("HU planes", REGIONS)] if planes else []
     for row, (text, colour) in enumerate(legend):
         at = tall - 16 - 18 * (len(legend) - 1 - row)
         draw.line([(12, at), (32, at)], fill=colour, width=3)
         draw.text((38, at), text, fill=TEXT, font=_font(14), anchor="lm", stroke_width=2,
                   stroke_fill="#000000")  # fmt: skip
+
+
+# -- the whole curve --------------------------------------------------------------------------
+
+
+def curve(image: Volume, geometry: Geometry, cobb: Sequence[Mapping[str, str]]) -> Picture:
+    """The curve of the spine with its endplates and the pelvis, from the side and from the front.
+
+    Parameters
+    ----------
+    geometry
+        With at least two vertebrae.
+    cobb
+        Frontal curves to be written beside the spine: ``first``, ``last`` and ``says``.
+    """
+    vertebrae = list(geometry.vertebrae.values())
+    centres = np.array([v.frame.centre for v in vertebrae])
+    pelvis = geometry.pelvis
+    followed = centres if pelvis.sacrum is None else np.vstack([centres, pelvis.sacrum.centre])
+    heads = [h.sphere for h in pelvis.heads.values()]
+    middles = np.array([h.centre for h in heads]).reshape(-1, 3)
+    shown = np.vstack([followed, middles])
+    back = _from_the_side(vertebrae)
+    left = np.cross(back, [0.0, 0.0, 1.0])
+    panels = []
+    for across, sides, room in ((back, "AP", (58.0, 66.0)), (left, "RL", (46.0, 46.0))):
+        view = _View.of(followed, shown, across, room)
+        panel = Image.fromarray(_grey(image, view.sampled(image)), "L").convert("RGB")
+        draw = ImageDraw.Draw(panel)
+        _draw_pelvis(draw, view, pelvis, from_the_side=sides == "AP")
+        for superior, inferior in geometry.plates.values():
+            for plate in (superior, inferior):
+                if plate is not None:
+                    half = plate.depth / 2 if sides == "AP" else plate.width / 2
+                    axis = plate.frame.axes[:, 1 if sides == "AP" else 0]
+                    ends = [plate.centre - half * axis, plate.centre + half * axis]
+                    draw.line([view.pixel(p) for p in ends], fill=ENDPLATES, width=2)
+        draw.line([view.pixel(p) for p in followed], fill=HEIGHTS, width=3)
+        for v in vertebrae:
+            x, y = view.pixel(v.frame.centre)
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=HEIGHTS)
+            _label(draw, (x - 34 * view.scale, y), v.level, TEXT, 17)
+        if sides == "RL":
+            _draw_cobb(draw, view, geometry, cobb)
+        legend = [("endplates", ENDPLATES), ("line of the bodies", HEIGHTS)]
+        legend += [("hips and S1", REGIONS)] if heads else []
+        _draw_frame(draw, view, panel.size, sides, legend)
+        panels.append(panel)
+    canvas = Image.new(
+        "RGB", (sum(p.width for p in panels) + 8, max(p.height for p in panels)), _CANVAS
+    )
+    canvas.paste(panels[0], (0, 0))
+    canvas.paste(panels[1], (panels[0].width + 8, 0))
+    names = list(geometry.vertebrae)
+    said = "".join(f" {c['first']}-{c['last']}: {c['says']}." for c in cobb)
+    caption = (
+        f"The curve from {names[0]} to {names[-1]}: from the side (anterior at the left) and from "
+        f"the front (the patient's right at the left)."
+    )
+    alt = (
+        f"Sagittal and frontal reformat along the spine, {names[0]} to {names[-1]}, with the line "
+    )
+    alt += f"through the bodies, the endplates and what was found of the pelvis.{said}"
+    return Picture("curve.png", _png(canvas), caption, alt)
+
+
+def _draw_pelvis(
+    draw: ImageDraw.ImageDraw, view: _View, pelvis: Pelvis, *, from_the_side: bool
+) -> None:
+    """Femoral heads, hip axis, and from the side the lines that enclose pelvic incidence."""
+    spheres = [h.sphere for h in pelvis.heads.values()]
+    for one in spheres:
+        x, y = view.pixel(one.centre)
+        r = one.radius * view.scale
+        draw.ellipse((x - r, y - r, x + r, y + r), outline=REGIONS, width=2)
+    if len(spheres) < 2:
+        return
+    if not from_the_side:
+        draw.line([view.pixel(s.centre) for s in spheres], fill=REGIONS, width=2)
+    elif pelvis.sacrum is not None:
+        hips = np.mean([s.centre for s in spheres], axis=0)
+        middle, normal = pelvis.sacrum.centre, pelvis.sacrum.normal
+        for end in (hips, middle - 45 * normal):
+            draw.line([view.pixel(middle), view.pixel(end)], fill=REGIONS, width=2)
+
+
+def _draw_cobb(
+    draw: ImageDraw.ImageDraw, view: _View, geometry: Geometry, cobb: Sequence[Mapping[str, str]]
+) -> None:
+    """Long lines along both end plates of each frontal curve, with its angle."""
+    for one in cobb:
+        ends = [geometry.plates[one["first"]][0], geometry.plates[one["last"]][1]]
+        if ends[1] is None:
+            ends[1] = geometry.plates[one["last"]][0]
+        places = []
+        for plate in ends:
+            if plate is not None:
+                out = plate.frame.axes[:, 0] * 62
+                draw.line(
+                    [view.pixel(plate.centre - out), view.pixel(plate.centre + out)],
+                    fill=TEXT, width=1,
+                )  # fmt: skip
+                places.append(view.pixel(plate.centre + out * 0.9))
+        x, y = np.mean(places, axis=0)
+        _label(draw, (float(x), float(y)), one["says"], TEXT, 16)
 
 
 # -- across one body --------------------------------------------------------------------------

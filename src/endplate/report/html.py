@@ -19,6 +19,7 @@ from endplate.plan.care_plan import CarePlan
 from endplate.record import PatientRecord
 from endplate.report.bone import bone_panels
 from endplate.report.charts import ladder, ladder_table
+from endplate.report.geometry import geometry_tables
 from endplate.rules import rows_of
 
 STAGES = {
@@ -99,6 +100,7 @@ def html(report: ReportInput, *, unfolded: bool = False) -> str:
         stages=[(title, found) for title, found in stages if found],
         chart=Markup(ladder(panels)) if panels else "",  # our own SVG, its texts escaped there
         chart_table=ladder_table(panels),
+        geometry=geometry_tables(patient),
         sources=_sources(report),
         unfolded=unfolded,
     )
@@ -163,7 +165,9 @@ def fact_value(fact: Fact) -> str:
         return fact.value.replace("_", " ")
     known = vocabulary.concepts().get(fact.what)
     decimals = known.decimals if known else 1
-    unit = {"1": "", "[hnsf'U]": " HU", "a": " years"}.get(fact.unit, f" {fact.unit}")
+    unit = {"1": "", "[hnsf'U]": " HU", "a": " years", "deg": "°", "mm2": " mm²"}.get(
+        fact.unit, f" {fact.unit}"
+    )
     text = f"{fact.value:.{decimals}f}{unit}"
     if fact.interval:
         low, high = fact.interval
