@@ -400,20 +400,26 @@ def cut_by_field_of_view(patient: Patient, evidence: Evidence) -> Iterator[Findi
     Population  any image of the spine
     Not for     vertebrae outside the image, of which nothing is known
     """
+    seen: dict[str, list[Fact]] = {}
     for fact in patient.facts("vertebra.cut_by_field_of_view"):
-        if fact.value is not True:
+        seen.setdefault(fact.level or "", []).append(fact)
+    for level, facts in seen.items():
+        cut = [f for f in facts if f.value is True]
+        if not cut:
             continue
-        arch = fact.details.get("part") == "arch"
-        says = f"{fact.level}: the field of view cuts its arch; its body was measured."
-        if not arch:
-            says = f"{fact.level}: the field of view cuts its body; it was not measured."
+        body = [f for f in cut if f.details.get("part") != "arch"]
+        says = f"{level}: the field of view cuts its arch; its body was measured."
+        if body and len(body) == len(facts):
+            says = f"{level}: the field of view cuts its body; it was not measured."
+        elif body:
+            says = f"{level}: the field of view of an image cuts its body; another shows it."
         yield Finding(
             says=says,
-            about=fact.level or "",
-            category="arch" if arch else "body",
-            because=(fact,),
+            about=level,
+            category="body" if body else "arch",
+            because=tuple(cut),
             rests_on=(evidence.row("measurement.least_voxels"),),
-            urgency=Urgency.INFORMATION if arch else Urgency.ROUTINE,
+            urgency=Urgency.ROUTINE if len(body) == len(facts) else Urgency.INFORMATION,
         )
 
 
@@ -429,13 +435,17 @@ def too_few_voxels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         evidence.row("measurement.least_voxels"),
         evidence.row("measurement.hounsfield.least_voxels"),
     )
+    # Several scans may each have failed at the same thing.
+    failed: dict[str, list[Fact]] = {}
     for fact in patient.facts("vertebra.not_measured"):
-        what = str(fact.details.get("what", "it"))
+        failed.setdefault(f"{fact.level}: {fact.details.get('what', 'it')}", []).append(fact)
+    for what, facts in failed.items():
+        reasons = dict.fromkeys(str(f.value) for f in facts)
         yield Finding(
-            says=f"{fact.level}: {what} was not measured: {fact.value}.",
-            about=f"{fact.level}: {what}",
-            category=str(fact.details.get("reason", "other")),
-            because=(fact,),
+            says=f"{what} was not measured: {'; '.join(reasons)}.",
+            about=what,
+            category=str(facts[0].details.get("reason", "other")),
+            because=tuple(facts),
             rests_on=rows,
             urgency=Urgency.ROUTINE,
         )

@@ -247,3 +247,28 @@ def test_the_newest_image_decides_on_a_deformity():
     new = fact("vertebra.wedge", 3.0, level="L1", on=ON.replace(year=2024), source="new")
     (found,) = asked(gates.fracture, old, new)
     assert found.category == "none"
+
+
+def test_two_scans_that_fail_at_the_same_vertebra_are_one_finding():
+    details = {"what": "the vertebra", "reason": "too_few_voxels"}
+    facts = [
+        fact("vertebra.not_measured", why, level="L2", source=source, details=details)
+        for source, why in (("first", "it has no body"), ("second", "its label is too small"))
+    ]
+    (found,) = asked(gates.too_few_voxels, *facts)
+    assert "L2: the vertebra was not measured: " in found.says
+    assert "it has no body" in found.says and "its label is too small" in found.says
+    assert len(found.because) == 2
+
+
+def test_a_vertebra_cut_in_two_scans_is_one_finding_and_shown_whole_in_one_is_said():
+    def cut(value, source, part="body"):
+        return fact("vertebra.cut_by_field_of_view", value, level="T12", source=source,
+                    details={"part": part})  # fmt: skip
+
+    (both,) = asked(gates.cut_by_field_of_view, cut(True, "first"), cut(True, "second"))
+    assert both.says.endswith("it was not measured.") and len(both.because) == 2
+    (one,) = asked(gates.cut_by_field_of_view, cut(True, "first"), cut(False, "second"))
+    assert one.says.endswith("another shows it.")
+    (arch,) = asked(gates.cut_by_field_of_view, cut(True, "first", "arch"))
+    assert arch.category == "arch"
