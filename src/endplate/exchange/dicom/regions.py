@@ -74,5 +74,5 @@ def regions(mask: Mask, series: Series, measured: Collection[str]) -> Regions:
 def _seed(mask: Mask, series: Series, chosen: Mapping[int, str]) -> str:
     """What all UIDs come from: equal regions of one image are the same object."""
     found = sha256(repr((series.uid, series.part, sorted(chosen.items()), mask.system)).encode())
-    found.update(np.ascontiguousarray(mask.volume.array.transpose(2, 1, 0)))
+    found.update(np.ascontiguousarray(mask.volume.array.transpose(2, 1, 0)).data)
     return found.hexdigest()

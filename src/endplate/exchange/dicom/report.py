@@ -9,7 +9,6 @@ algorithm name and version, doubts, posture and details as texts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
@@ -105,9 +104,7 @@ def report(series: Series, where: Regions, facts: Sequence[Fact]) -> Dataset:
     with as_it_was():
         content = sr.MeasurementReport(
             observation_context=sr.ObservationContext(observer_device_context=device),
-            procedure_reported=named.PROCEDURES.get(
-                series.acquisition.modality, named.IMAGING
-            ),
+            procedure_reported=named.PROCEDURES.get(series.acquisition.modality, named.IMAGING),
             imaging_measurements=[
                 _group(place, list(together), where, kinds, seed)
                 for place, together in groupby(sorted(facts, key=_order), _place)
@@ -148,7 +145,7 @@ def _order(fact: Fact) -> tuple[tuple[int, int], str, bool]:
 
 
 def _place(fact: Fact) -> tuple[str | None, Side | None, bool]:
-    """What the facts of one group have in common: level, side, whether its label is their region."""
+    """What the facts of a group share: level, side, and whether its label is their region."""
     return fact.level, fact.side, _is_of_vertebra(fact)
 
 
@@ -181,7 +178,8 @@ def _group(
             _measurement(fact) for fact in facts if vocabulary.concept(fact.what).kind == "number"
         ],
     }
-    if is_of_vertebra and level in where.segments:
+    made: Any
+    if is_of_vertebra and level is not None and level in where.segments:
         assert where.segmentation is not None
         made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             referenced_segment=sr.ReferencedSegment(
@@ -249,9 +247,7 @@ def _library(series: Series, where: Regions, kinds: Mapping[str, UID]) -> Any:
     if series.acquisition.on is not None:
         day = series.acquisition.on
         items.append(DateContentItem(named.ACQUISITION_DATE, day, relationship_type=acquired))
-    items.append(
-        UIDRefContentItem(named.FRAME_OF_REFERENCE, series.frame_of_reference, acquired)
-    )
+    items.append(UIDRefContentItem(named.FRAME_OF_REFERENCE, series.frame_of_reference, acquired))
     held = dict.fromkeys(one for slices in where.slices.values() for one in slices)
     for kind, instance, frames in _images(held, kinds):
         source = CodedConcept.from_code(named.SOURCE)
@@ -325,26 +321,14 @@ def _besides(fact: Fact) -> list[Any]:
     if fact.posture is not None:
         found.append(_text(named.POSTURE, str(fact.posture), "HAS PROPERTIES"))
     found += [_text(named.DOUBT, doubt, "HAS PROPERTIES") for doubt in fact.doubts]
-    for key, value in fact.details.items():
-        name = named.own(named.DETAIL + key, key.replace("_", " ") or key)
-        found.append(_text(name, _written(value), "HAS PROPERTIES"))
+    if fact.details:
+        details = codec.encode(fact.details).decode()
+        found.append(_text(named.DETAILS, details, "HAS PROPERTIES"))
     if fact.method:
         method, _, version = fact.method.rpartition("/")
         name_of, version = (method, version) if method else (version, named.NO_VERSION)
         found += sr.AlgorithmIdentification(name_of, version)
     return found
-
-
-def _written(detail: float | str) -> str:
-    """A number as it is; a word in quotes only where it would pass for a number or lose a space."""
-    if not isinstance(detail, str):
-        return repr(detail)
-    try:
-        float(detail)
-    except ValueError:
-        if detail and detail.isprintable() and detail == detail.strip() and detail[0] != '"':
-            return detail
-    return json.dumps(detail)
 
 
 def _text(name: Code, value: str, relation: str) -> Any:

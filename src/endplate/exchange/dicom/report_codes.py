@@ -11,6 +11,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from endplate import levels, vocabulary
+from endplate.facts import Side
 
 # What has no standard code: a code value is a concept's id, or one of the words below.
 SCHEME = "99ENDPLATE"
@@ -43,7 +44,7 @@ ALGORITHM_VERSION = codes.DCM.AlgorithmVersion
 UPPER = codes.SCT.RangeOfUpperMeasurementUncertainty
 LOWER = codes.SCT.RangeOfLowerMeasurementUncertainty
 YES_NO = {True: codes.SCT.Yes, False: codes.SCT.No}
-SIDES = {
+SIDES: dict[Side, Code] = {
     "left": Code("7771000", "SCT", "Left"),
     "right": Code("24028007", "SCT", "Right"),
 }
@@ -52,7 +53,8 @@ SIDES = {
 DOUBT = Code("doubt", SCHEME, "Doubt about the measurement")
 POSTURE = Code("posture", SCHEME, "Posture")
 SPAN = Code("span", SCHEME, "Run of vertebrae")
-DETAIL, LEVEL = "detail:", "level:"
+DETAILS = Code("details", SCHEME, "Details of the measurement, as JSON")
+LEVEL = "level:"
 # What stands for the version of a method that names none.
 NO_VERSION = "unstated"
 

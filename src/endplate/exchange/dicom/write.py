@@ -270,7 +270,7 @@ def sources(series: Series) -> list[Dataset]:
     """
     with as_it_was():
         files = dict.fromkeys(plane.header.path for plane in series.planes)
-        found = [dcmread(path, stop_before_pixels=True) for path in files]
+        found: list[Dataset] = [dcmread(path, stop_before_pixels=True) for path in files]
         first = found[0]
         first.decode()
         first.SpecificCharacterSet = _UNICODE
@@ -394,7 +394,7 @@ def segmentation(
 def _places(series: Series) -> list[Any]:
     from highdicom import PlanePositionSequence  # noqa: PLC0415
 
-    return [PlanePositionSequence("PATIENT", plane.position) for plane in series.planes]
+    return [PlanePositionSequence("PATIENT", plane.position or ()) for plane in series.planes]
 
 
 def _segment(
@@ -411,7 +411,7 @@ def _segment(
     code = codes().get(structure) or (codes().get(stem) if side else None)
     kind = Code(code, "SCT", structure) if code else _VERTEBRA if is_vertebra(structure) else _SPINE
     method = highdicom.AlgorithmIdentificationSequence(
-        algorithm, family or _UNKNOWN, __version__, parameters=parameters
+        algorithm, family or _UNKNOWN, __version__, parameters=dict(parameters or {})
     )
     made = highdicom.seg.SegmentDescription(
         segment_number=number,
