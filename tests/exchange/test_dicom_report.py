@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from scipy.spatial.transform import Rotation
 
 from endplate import vocabulary
 from endplate.exchange.dicom.regions import regions
@@ -34,13 +35,13 @@ PERSON = Identity("P-1", "", "19570203", "F")
 LEVELS = {1: "L5", 2: "L4", 3: "L3"}
 
 
-def made(folder, *, taken=TAKEN, name="Person^Test", directions=None):
+def made(folder, *, taken=TAKEN, lay=None):
     """A CT of three vertebrae on disk, as a series, with its mask."""
     mask = spine([1, 2, 3])
     image = ct_of(mask)
-    affine = image.affine if directions is None else image.affine @ directions
+    affine = image.affine if lay is None else lay @ image.affine
     image = Volume(image.array, affine, taken)
-    write_series(image, folder, seed="x", name=name, identity=PERSON)
+    write_series(image, folder, seed="x", name="Person^Test", identity=PERSON)
     (series,) = find_series(folder).series
     mask, _ = on_grid(Mask(replace(mask, affine=affine), LEVELS), series.volume())
     return series, mask
@@ -71,6 +72,11 @@ def back(folder, files):
     found = read_report(path).understood
     assert found.problems == () and found.ignored == ()
     return [replaced(f, source="x") for f in found.facts if not f.what.startswith("person.")]
+
+
+def errors(dciodvfy, path):
+    done = subprocess.run([dciodvfy, path], capture_output=True, text=True, check=False)
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 # -- out and in again ---------------------------------------------------------------------------
@@ -148,6 +154,27 @@ def test_regions_are_a_mask_with_the_same_labels(tmp_path, measured):
         theirs = next((n for n, s in placed.structures.items() if s == level), None)
         same = mask.volume.array == label
         assert theirs is None if level == "L5" else ((placed.volume.array == theirs) == same).all()
+
+
+TURN = np.eye(4)
+TURN[:3, :3] = Rotation.from_euler("xyz", (25, -40, 60), degrees=True).as_matrix()
+SHEAR = np.eye(4)
+SHEAR[1, 2] = 0.2  # a tilted gantry
+
+
+@pytest.mark.parametrize("lay", [TURN, SHEAR, np.diag([-1.0, 1, 1, 1])])
+def test_regions_lie_where_the_labels_do_in_any_orientation(tmp_path, peer, lay):
+    series, mask = made(tmp_path / "ct", lay=lay)
+    path = tmp_path / "regions.dcm"
+    path.write_bytes(report_files(series, mask, [fact()], {"L4", "L3", "L5"})["regions.dcm"])
+    placed, _ = on_grid(read_mask(path)[0], series.volume())
+    names = np.array(["", *(placed.structures[n] for n in sorted(placed.structures))])
+    theirs = names[np.searchsorted([0, *sorted(placed.structures)], placed.volume.array)]
+    ours = np.array(["", *(LEVELS[n] for n in sorted(LEVELS))])[mask.volume.array]
+    assert (theirs == ours).all()
+    for name, content in report_files(series, mask, [fact()], {"L4"}).items():
+        (tmp_path / name).write_bytes(content)
+        assert errors(peer("dciodvfy", "dicom3tools"), tmp_path / name) == []
 
 
 def test_what_was_not_measured_whole_is_no_region(measured):
@@ -435,12 +462,7 @@ def test_a_real_series_gets_objects_that_dciodvfy_accepts(shared_data, tmp_path,
     assert back(tmp_path, files) == facts
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        done = subprocess.run(
-            [peer("dciodvfy", "dicom3tools"), tmp_path / name],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        told = (done.stdout + done.stderr).splitlines()
-        assert [line for line in told if line.startswith("Error")] == []
+        assert errors(peer("dciodvfy", "dicom3tools"), tmp_path / name) == []
 
 
 @pytest.mark.shared_data

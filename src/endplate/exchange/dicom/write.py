@@ -387,6 +387,9 @@ def segmentation(
             content_label="SPINE",
             content_creator_name="Endplate^",
         )
+        if family is None:  # optional in DICOM; highdicom needs one
+            for segment in made.SegmentSequence:
+                segment.pop("SegmentationAlgorithmIdentificationSequence", None)
         settle(made, series, uid(seed, number, "dimensions"))
     return made
 
@@ -421,8 +424,6 @@ def _segment(
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=method,
     )
-    if family is None:  # optional in DICOM
-        del made.SegmentationAlgorithmIdentificationSequence
     if side:
         coded = highdicom.sr.CodedConcept.from_code(_SIDES[side])
         made.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
