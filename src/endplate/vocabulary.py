@@ -124,6 +124,20 @@ class AnswerCode(Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
+class MeasurementName(Struct, frozen=True, kw_only=True):
+    """What a DICOM report calls a measured quantity: a wider name, so the concept stands beside.
+
+    `derivation` is ``mean`` or ``median``, where the value is one of many.
+    """
+
+    concept: str
+    scheme: str
+    code: str
+    meaning: str
+    derivation: str = ""
+    source: str = ""
+
+
 @cache
 def concepts() -> Mapping[str, Concept]:
     """All concepts by id."""
@@ -168,6 +182,12 @@ def _lines(file: str, kind: type[T]) -> tuple[T, ...]:
 def body_sites() -> Mapping[tuple[str, str], BodySite]:
     """Every place in the body that has a code, by system address and code."""
     return {(CODE_SYSTEMS[b.system], b.code): b for b in _lines("body_sites.csv", BodySite)}
+
+
+@cache
+def measurement_names() -> Mapping[str, MeasurementName]:
+    """The names of DICOM for measured quantities, by concept."""
+    return {n.concept: n for n in _lines("dicom_names.csv", MeasurementName)}
 
 
 @cache

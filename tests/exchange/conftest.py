@@ -36,6 +36,16 @@ def fhir_validators() -> dict[str, Validator]:
     return {"R4 schema": by_schema, "lantana": by_lantana, "fhir.resources": by_models}
 
 
+@pytest.fixture(scope="session")
+def peer() -> Callable[[str, str], str]:
+    """The path of an outside program by its name; skips where its Debian package is absent."""
+
+    def found(program: str, package: str) -> str:
+        return shutil.which(program) or _absent(f"apt-get install {package}", program)
+
+    return found
+
+
 def _install() -> None:
     """Put the npm packages of the lock file in place, whole or not at all."""
     lock = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
@@ -72,9 +82,9 @@ def _installed() -> str:
     return stamp.read_text() if stamp.is_file() else ""
 
 
-def _absent(what: str) -> NoReturn:
+def _absent(what: str, peer: str = "FHIR validators") -> NoReturn:
     """Skip, and say what to install; fail where the peers must be there."""
-    message = f"FHIR validators: need {what}"
+    message = f"{peer}: need {what}"
     if os.environ.get("ENDPLATE_PEERS") == "required":
         pytest.fail(message)
     pytest.skip(message)

@@ -101,7 +101,9 @@ def measure(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
+        typer.Option(
+            "--out", metavar="DIR", help="Write JSON, pictures, DICOM here.", readable=False
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:

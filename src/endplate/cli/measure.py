@@ -10,14 +10,14 @@ from endplate import evidence, levels, rules
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.case import CaseImage, paired
-from endplate.exchange.dicom.series import find_series
+from endplate.exchange.dicom.series import Series, find_series
 from endplate.exchange.files import write_files
 from endplate.exchange.masks import read_image, read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
 from endplate.images.measure import Measured
 from endplate.images.measure import measure as measured
-from endplate.images.volume import Volume
+from endplate.images.volume import Mask, Volume
 from endplate.levels import Level
 from endplate.posture import Posture
 from endplate.record import PatientRecord
@@ -38,7 +38,7 @@ def measure(
     """Measure, print, and write the JSON and the pictures if a folder is given."""
     _known(posture, set(Posture), "--posture")
     _known(modality, {"CT", "MR"}, "--modality")
-    volume, problems = _image(image)
+    volume, problems, series = _image(image)
     masks = []
     for path in mask_paths:
         mask, noted = read_mask(_existing(path), labels)
@@ -51,9 +51,10 @@ def measure(
     problems = [*problems, *noted, *found.problems]
     findings = _findings(found)
     if out is not None:
-        files = {
-            "measurements.json": envelope(facts=found.facts, findings=findings, problems=problems)
-        }
+        files = {} if series is None else _report_files(series, mask, found, problems)
+        files["measurements.json"] = envelope(
+            facts=found.facts, findings=findings, problems=problems
+        )
         write_files(out, files | {p.name: p.content for p in found.pictures})
     if as_json:
         print_json(facts=found.facts, findings=findings, problems=problems)
@@ -84,8 +85,26 @@ def _findings(found: Measured) -> list[AnyFinding]:
     ]
 
 
-def _image(path: Path) -> tuple[Volume, list[Problem]]:
-    """The image at a path: a NIfTI or NRRD file, a DICOM file, or a folder with one series."""
+def _report_files(
+    series: Series, mask: Mask, found: Measured, problems: list[Problem]
+) -> dict[str, bytes]:
+    """The measurements as DICOM objects; none, and a problem noted, where they cannot be made."""
+    from endplate.exchange.dicom.report import report_files
+
+    try:
+        return report_files(series, mask, found.facts, found.vertebrae)
+    except InputProblem as problem:
+        problems.append(
+            Problem(problem="dicom.report_not_written", says=str(problem), where=series.source)
+        )
+        return {}
+
+
+def _image(path: Path) -> tuple[Volume, list[Problem], Series | None]:
+    """The image at a path: a NIfTI or NRRD file, a DICOM file, or a folder with one series.
+
+    The series where it is one, for the objects that refer to it.
+    """
     _existing(path)
     if path.is_file() and not path.name.lower().endswith((".dcm", ".ima")):
         try:
@@ -94,11 +113,11 @@ def _image(path: Path) -> tuple[Volume, list[Problem]]:
             if path.suffix:
                 raise
         else:
-            return volume, list(problems)
+            return volume, list(problems), None
     listed = find_series(path)
     usable = [s for s in listed.series if not s.unusable]
     if len(usable) == 1:
-        return usable[0].volume(), list(listed.understood.problems)
+        return usable[0].volume(), list(listed.understood.problems), usable[0]
     if usable:
         names = ", ".join(s.source for s in usable)
         raise InputProblem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -67,7 +68,8 @@ def planned_case(
         grounds = evidence.with_clinic_file(grounds, clinic_file)
     case = read_case(folder, on)
     measured, pictures, problems = _measured(case)
-    record = PatientRecord.of(told((*case.record.facts, *measured)))
+    known = _without_copies(case.record.facts, measured)
+    record = PatientRecord.of(told((*known, *measured)))
     findings = findings_of(record, on, grounds)
     care_plan = arranged(findings, on, grounds)
     problems = (*case.problems, *problems)
@@ -126,6 +128,16 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
             Picture(f"{prefix}{p.name}", p.content, p.caption, p.alt) for p in found.pictures
         ]
     return facts, pictures, problems
+
+
+def _without_copies(known: Sequence[Fact], measured: Sequence[Fact]) -> list[Fact]:
+    """The facts without those, of an earlier report, that were measured again just now."""
+
+    def result(fact: Fact) -> tuple[object, ...]:
+        return fact.what, fact.level, fact.side, fact.on, fact.method, fact.value, fact.interval
+
+    again = {result(fact) for fact in measured if fact.method}
+    return [fact for fact in known if not (fact.method and result(fact) in again)]
 
 
 def _say(planned: Planned, out: Path) -> None:

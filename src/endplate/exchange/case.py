@@ -12,7 +12,8 @@ import numpy as np
 from endplate.exchange import masks as mask_files
 from endplate.exchange import nifti, nrrd, typed
 from endplate.exchange.dicom import series as dicom
-from endplate.exchange.dicom.files import is_dicom
+from endplate.exchange.dicom.files import Unreadable, is_dicom
+from endplate.exchange.dicom.report_reading import Report, read_report
 from endplate.exchange.dicom.series import Series
 from endplate.exchange.fhir.read import FhirReading, read_fhir, source
 from endplate.exchange.fhir.write.elements import USE_SYSTEM
@@ -118,7 +119,8 @@ def read_case(folder: Path, today: date) -> Case:
     reading = _fhir(found.fhir, folder, intake, files, today)
     listed = dicom.find_series(found.dicom)
     intake.add(listed.understood)
-    one_person(reading, listed.series, intake)
+    reports = _reports(listed.reports, intake, files, folder)
+    one_person(reading, (*listed.series, *reports), intake)
     images = _series(listed.series, intake, files, today)
     masks = [
         _mask([path], settings.get("labels", "auto"), intake, files, folder)
@@ -282,6 +284,27 @@ def _series(
             f"series again, or take it out of the folder to go on without images."
         )
     return images
+
+
+def _reports(
+    paths: Sequence[Path], intake: Intake, files: list[FileRead], folder: Path
+) -> list[Report]:
+    """The structured reports, each with its facts."""
+    found = []
+    for path in paths:
+        name = _name(path, folder)
+        try:
+            report = read_report(path, intake.today)
+        except Unreadable as problem:
+            says = f"{problem.says} It was left out."
+            intake.problem(problem.problem, says, name, ("Export or copy the file again.",))
+            files.append(FileRead(name, "DICOM report, not used", problem.says))
+            continue
+        intake.add(report.understood)
+        count = len(report.understood.facts)
+        files.append(FileRead(name, "DICOM report", f"{count} facts"))
+        found.append(report)
+    return found
 
 
 def _volume(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> CaseImage:

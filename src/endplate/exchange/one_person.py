@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import combinations, product
 
+from endplate.exchange.dicom.report_reading import Report
 from endplate.exchange.dicom.series import Identity, Series
 from endplate.exchange.fhir.read import FhirReading
 from endplate.exchange.intake import Intake
@@ -18,7 +19,7 @@ _SPELT_OUT = _PLAIN | str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "
 _NOBODY = frozenset({"anonymous", "anonymised", "anonymized", "anonym", "anon", "deidentified"})
 
 
-def one_person(reading: FhirReading, series: Sequence[Series], intake: Intake) -> None:
+def one_person(reading: FhirReading, series: Sequence[Series | Report], intake: Intake) -> None:
     """End the run where records or images are of two persons.
 
     Raises
@@ -29,7 +30,7 @@ def one_person(reading: FhirReading, series: Sequence[Series], intake: Intake) -
     _one_record(reading)
     for first, second in combinations(series, 2):
         if why := first.identity.contradicts(second.identity):
-            raise two_persons(f"image series with different {' and '.join(why)}")
+            raise two_persons(f"images or reports with different {' and '.join(why)}")
     _record_and_images(reading, series)
     _one_name(reading, series, intake)
 
@@ -50,7 +51,7 @@ def _one_record(reading: FhirReading) -> None:
         raise two_persons("resources of the health record that are about different patients")
 
 
-def _record_and_images(reading: FhirReading, series: Sequence[Series]) -> None:
+def _record_and_images(reading: FhirReading, series: Sequence[Series | Report]) -> None:
     for person, one_series in product(reading.identities, series):
         born, there = _digits(person.birth_date), one_series.identity.birth_date
         of_record = Identity(
@@ -65,7 +66,7 @@ def _digits(birth_date: str | None) -> str:
     return (birth_date or "").replace("-", "")
 
 
-def _one_name(reading: FhirReading, series: Sequence[Series], intake: Intake) -> None:
+def _one_name(reading: FhirReading, series: Sequence[Series | Report], intake: Intake) -> None:
     """Compare names, where a record and images do not contradict each other otherwise.
 
     Names without any word in common end the run, unless the birth dates agree: people change

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,13 @@ class Acquisition:
     slice_thickness: float | None = None
 
 
+class Slice(NamedTuple):
+    """The DICOM image that one slice is: SOP Instance UID, and frame number (0: the only one)."""
+
+    instance: str
+    frame: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """Voxels and where they are.
@@ -71,6 +78,8 @@ class Volume:
         DICOM Frame of Reference UID and Series Instance UID, where there are any.
     problems
         What the reader found wrong with it, as codes such as ``irregular_spacing``.
+    slices
+        The image that each index of the last axis is; empty where the volume is of no DICOM series.
     """
 
     array: npt.NDArray[Any]
@@ -80,6 +89,7 @@ class Volume:
     frame_of_reference: str = ""
     uid: str = ""
     problems: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -127,7 +137,10 @@ class Volume:
         affine = self.affine.copy()
         affine[:3, 3] = self.to_world(start)
         part = self.array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-        return Volume(part, affine, self.acquisition, self.name, self.frame_of_reference, self.uid)
+        return Volume(
+            part, affine, self.acquisition, self.name, self.frame_of_reference, self.uid,
+            slices=self.slices[start[2] : stop[2]],
+        )  # fmt: skip
 
     def same_grid(self, other: Volume, tolerance_mm: float = 0.01) -> bool:
         """Whether both volumes have the same voxels in the same places."""

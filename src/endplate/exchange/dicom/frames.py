@@ -62,6 +62,11 @@ class Frame:
         self.slope = slope[0] if slope and math.isfinite(slope[0]) and slope[0] else None
         self.intercept = intercept[0] if intercept and math.isfinite(intercept[0]) else None
 
+    @property
+    def frame_number(self) -> int:
+        """Its number as a reference to it gives it, from 1; 0 in a file that holds one image."""
+        return 0 if self.groups is _NONE else self.index + 1
+
     def value(self, keyword: str) -> Any:
         """An element's value for this plane, raw or converted; None where it is absent."""
         return self.groups[keyword] if keyword in self.groups else self.header.value(keyword)

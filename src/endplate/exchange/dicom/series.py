@@ -53,7 +53,7 @@ from endplate.exchange.dicom.parts import Faults, doubles, parts, positions, usa
 from endplate.exchange.dicom.pixels import form, has_table, is_decodable, voxels
 from endplate.exchange.intake import Intake, Understood
 from endplate.facts import InputProblem, Problem
-from endplate.images.volume import Acquisition, Volume
+from endplate.images.volume import Acquisition, Slice, Volume
 from endplate.posture import Posture
 
 # A volume above this is no spine CT (1024 x 1024 x 2000 is half of it) but a wrong header.
@@ -61,6 +61,9 @@ MOST_VOXELS = 2**32
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _IMAGES = {_STORAGE + n for n in ("2", "2.1", "2.2", "4", "4.1", "4.4")}
 _SEGMENTATIONS = {_STORAGE + n for n in ("66.4", "66.7")}
+# Structured reports that can hold measurements: Enhanced, Comprehensive, Comprehensive 3D,
+# Extensible.
+_REPORTS = {_STORAGE + n for n in ("88.22", "88.33", "88.34", "88.35")}
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 
 
@@ -165,6 +168,7 @@ class Series:
             self.frame_of_reference,
             self.uid,
             tuple(dict.fromkeys(problem.problem for problem in self.problems)),
+            tuple(Slice(p.text("SOPInstanceUID"), p.frame_number) for p in self.planes),
         )
 
 
@@ -175,8 +179,8 @@ class Found(NamedTuple):
     ----------
     series
         CT and MR volumes, usable or not.
-    segmentations
-        Files that hold a DICOM segmentation.
+    segmentations, reports
+        Files that hold a DICOM segmentation, or a structured report.
     understood
         Problems with files and series, and what was set aside on purpose.
     """
@@ -184,6 +188,7 @@ class Found(NamedTuple):
     series: tuple[Series, ...]
     segmentations: tuple[Path, ...]
     understood: Understood
+    reports: tuple[Path, ...] = ()
 
 
 def find_series(paths: Iterable[Path] | Path) -> Found:
@@ -194,7 +199,7 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
     paths = [paths] if isinstance(paths, Path) else list(paths)
     intake = Intake()
     groups: dict[tuple[Any, ...], list[Frame]] = {}
-    segmentations = []
+    segmentations, reports = [], []
     for path in paths:
         if not path.exists():
             intake.problem("dicom.no_such_file", "There is no such file or folder.", path.name)
@@ -205,6 +210,8 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
                 file = header(path)
                 if file.kind in _SEGMENTATIONS:
                     segmentations.append(path)
+                elif file.kind in _REPORTS:
+                    reports.append(path)
                 elif not _set_aside(file, intake):
                     form(file)
                     planes = frames(file)
@@ -219,7 +226,7 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
         series = tuple(one for group in groups.values() for one in _volumes(group))
     for noted in dict.fromkeys(problem for one in series for problem in one.problems):
         intake.problem(noted.problem, noted.says, noted.where, noted.try_)
-    return Found(series, tuple(segmentations), intake.understood())
+    return Found(series, tuple(segmentations), intake.understood(), tuple(reports))
 
 
 def _group(file: Header) -> tuple[Any, ...]:
@@ -456,12 +463,15 @@ def facts(series: Series, today: date | None = None) -> Understood:
                 on=how.on,
                 posture=posture,
             )
-    born = iso_day(series.identity.birth_date)
+    person(series.identity, series.source, intake)
+    return intake.understood()
+
+
+def person(identity: Identity, source: str, intake: Intake) -> None:
+    """Take in the birth date and sex that a DICOM object gives its person."""
+    born = iso_day(identity.birth_date)
     if born is not None:
         concept = vocabulary.concept("person.birth_date")
-        intake.take(concept, born.isoformat(), source=series.source)
-    if series.identity.sex in _SEX:
-        intake.take(
-            vocabulary.concept("person.sex"), _SEX[series.identity.sex], source=series.source
-        )
-    return intake.understood()
+        intake.take(concept, born.isoformat(), source=source)
+    if identity.sex in _SEX:
+        intake.take(vocabulary.concept("person.sex"), _SEX[identity.sex], source=source)

@@ -7,13 +7,18 @@ is written beside its place and then renamed, so that a half-written one is neve
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread, dcmwrite
+from pydicom.config import disable_value_validation
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.coding import Code
@@ -36,6 +41,7 @@ _IMPLEMENTATION = generate_uid(entropy_srcs=["endplate", "implementation"])
 _CT_INTERCEPT = -1024
 # A row and a column of pixels must be at a right angle; this cosine is rounding.
 _SQUARE = 1e-4
+_UNICODE = "ISO_IR 192"
 # Where a date is required and none is known.
 _NO_DAY = "19000101"
 _SEX = {"male": "M", "female": "F", "other": "O"}
@@ -130,7 +136,7 @@ def _shared(
     how = volume.acquisition
     is_mr = how.modality == "MR"
     data = Dataset()
-    data.SpecificCharacterSet = "ISO_IR 192"
+    data.SpecificCharacterSet = _UNICODE
     data.SOPClassUID = MRImageStorage if is_mr else CTImageStorage
     kind = ["DERIVED", "SECONDARY"] if is_synthetic else ["ORIGINAL", "PRIMARY"]
     data.ImageType = [*kind, "OTHER" if is_mr else "AXIAL"]
@@ -214,6 +220,24 @@ def _set_pixels(data: Dataset, plane: npt.NDArray[np.uint16], intercept: int) ->
 
 def _save(data: Dataset, path: Path, syntax: UID) -> None:
     """Write one file whole: beside its place first."""
+    _with_meta(data)
+    if syntax.is_encapsulated:
+        data.compress(syntax, generate_instance_uid=False)
+    beside = path.with_name(f".{path.name}.part")
+    dcmwrite(beside, data, enforce_file_format=True)
+    os.replace(beside, path)
+
+
+def encoded(data: Dataset) -> bytes:
+    """One object as the bytes of its file, uncompressed."""
+    _with_meta(data)
+    file = BytesIO()
+    with as_it_was():
+        dcmwrite(file, data, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _with_meta(data: Dataset) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = data.SOPClassUID
     meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
@@ -221,11 +245,59 @@ def _save(data: Dataset, path: Path, syntax: UID) -> None:
     meta.ImplementationClassUID = _IMPLEMENTATION
     meta.ImplementationVersionName = f"ENDPLATE_{__version__}"[:16]
     data.file_meta = meta
-    if syntax.is_encapsulated:
-        data.compress(syntax, generate_instance_uid=False)
-    beside = path.with_name(f".{path.name}.part")
-    dcmwrite(beside, data, enforce_file_format=True)
-    os.replace(beside, path)
+
+
+# ---------------------------------------------------------------- objects about a series
+
+# What every object of a study states, known or not.
+_STUDY = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber",
+          "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName")  # fmt: skip
+
+
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """What the images' headers hold is passed on, valid or not, and never printed."""
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's and highdicom's warnings print values
+        yield
+
+
+def sources(series: Series) -> list[Dataset]:
+    """The headers of a series' files in the order of its planes, each file once.
+
+    The first, of which an object takes person and study, is in Unicode, and whatever it does not
+    tell of them is there and empty.
+    """
+    with as_it_was():
+        files = dict.fromkeys(plane.header.path for plane in series.planes)
+        found: list[Dataset] = [dcmread(path, stop_before_pixels=True) for path in files]
+        first = found[0]
+        first.decode()
+        first.SpecificCharacterSet = _UNICODE
+        for keyword in _STUDY:
+            if keyword not in first:
+                setattr(first, keyword, "")
+    return found
+
+
+def settle(made: Dataset, series: Series, dimensions: UID | None = None) -> None:
+    """Put the series' day in the place of the present moment, and a UID in that of a random one.
+
+    Dates that may not be empty are `_NO_DAY` where the series has none.
+    """
+    day = _da(series.acquisition.on) or _NO_DAY
+
+    def one(data: Dataset, element: DataElement) -> None:
+        if element.keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
+            element.value = day
+        elif element.keyword in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
+            element.value = "000000"
+        elif element.keyword == "DimensionOrganizationUID" and dimensions:
+            element.value = dimensions
+        elif element.keyword == "ContributionDateTime":
+            del data[element.tag]
+
+    made.walk(one)
 
 
 # ---------------------------------------------------------------- segmentations
@@ -238,19 +310,28 @@ _SIDES = {
 # What a structure without a code of its own is called: S1, T13 and L6 are vertebrae.
 _VERTEBRA = Code("51282000", "SCT", "Vertebra")
 _SPINE = Code("421060004", "SCT", "Spine")
+_UNKNOWN = Code("261665006", "SCT", "Unknown")
 
 
-def write_segmentation(
+def write_segmentation(mask: Mask, series: Series, path: Path, **how: Any) -> Path:
+    """Write a mask as a DICOM segmentation drawn on a series; `how` is that of `segmentation`."""
+    _save(segmentation(mask, series, **how), path, ExplicitVRLittleEndian)
+    return path
+
+
+def segmentation(
     mask: Mask,
     series: Series,
-    path: Path,
     *,
     seed: str,
     number: int = 100,
     is_label_map: bool = False,
     algorithm: str = "Endplate",
-) -> Path:
-    """Write a mask as a DICOM segmentation drawn on a series: a segment for each structure.
+    family: Code | None = None,
+    parameters: Mapping[str, str] | None = None,
+    description: str = "Spine structures",
+) -> Dataset:
+    """A mask as a DICOM segmentation drawn on a series: a segment for each structure.
 
     Parameters
     ----------
@@ -258,8 +339,8 @@ def write_segmentation(
         On the very grid of the series (see `endplate.exchange.masks.on_grid`).
     is_label_map
         One label map instead of one binary plane for each segment and slice.
-    algorithm
-        What made the mask, by name.
+    algorithm, family, parameters
+        What made the mask, by name; where its family is given, it is identified in full.
 
     Raises
     ------
@@ -280,44 +361,61 @@ def write_segmentation(
     )
     renumbered[labels] = np.arange(1, len(labels) + 1)
     planes = renumbered[mask.volume.array].transpose(2, 1, 0)
+    files = sources(series)
+    # Of a file of several frames each plane is named by its place: it may hold other frames.
+    places = None if len(files) == len(series.planes) else _places(series)
     kinds = highdicom.seg.SegmentationTypeValues
-    made = highdicom.seg.Segmentation(
-        source_images=[
-            dcmread(plane.header.path, stop_before_pixels=True) for plane in series.planes
-        ],
-        pixel_array=np.ascontiguousarray(planes),
-        segmentation_type=kinds.LABELMAP if is_label_map else kinds.BINARY,
-        segment_descriptions=[
-            _segment(n, mask.structures[label], algorithm) for n, label in enumerate(labels, 1)
-        ],
-        series_instance_uid=uid(seed, number, "series"),
-        series_number=number,
-        sop_instance_uid=uid(seed, number, "segmentation"),
-        instance_number=1,
-        manufacturer="Endplate",
-        manufacturer_model_name="Endplate",
-        software_versions=__version__,
-        device_serial_number="0",
-        content_description="Spine structures",
-        content_label="SPINE",
-        content_creator_name="Endplate^",
-    )
-    for segment in made.SegmentSequence:  # optional in DICOM, and the family is not known
-        segment.pop("SegmentationAlgorithmIdentificationSequence", None)
-    _without_chance(made, series, uid(seed, number, "dimensions"))
-    _save(made, path, ExplicitVRLittleEndian)
-    return path
+    with as_it_was():
+        made: Dataset = highdicom.seg.Segmentation(
+            source_images=files,
+            pixel_array=np.ascontiguousarray(planes),
+            plane_positions=places,
+            segmentation_type=kinds.LABELMAP if is_label_map else kinds.BINARY,
+            segment_descriptions=[
+                _segment(n, mask.structures[label], algorithm, family, parameters)
+                for n, label in enumerate(labels, 1)
+            ],
+            series_instance_uid=uid(seed, number, "series"),
+            series_number=number,
+            sop_instance_uid=uid(seed, number, "segmentation"),
+            instance_number=1,
+            manufacturer="Endplate",
+            manufacturer_model_name="Endplate",
+            software_versions=__version__,
+            device_serial_number="0",
+            content_description=description,
+            content_label="SPINE",
+            content_creator_name="Endplate^",
+        )
+        if family is None:  # optional in DICOM; highdicom needs one
+            for segment in made.SegmentSequence:
+                segment.pop("SegmentationAlgorithmIdentificationSequence", None)
+        settle(made, series, uid(seed, number, "dimensions"))
+    return made
 
 
-def _segment(number: int, structure: str, algorithm: str) -> Any:
+def _places(series: Series) -> list[Any]:
+    from highdicom import PlanePositionSequence  # noqa: PLC0415
+
+    return [PlanePositionSequence("PATIENT", plane.position or ()) for plane in series.planes]
+
+
+def _segment(
+    number: int,
+    structure: str,
+    algorithm: str,
+    family: Code | None,
+    parameters: Mapping[str, str] | None,
+) -> Any:
     import highdicom  # noqa: PLC0415
 
     stem, _, side = structure.rpartition("_")
     side = side if side in _SIDES else ""
     code = codes().get(structure) or (codes().get(stem) if side else None)
     kind = Code(code, "SCT", structure) if code else _VERTEBRA if is_vertebra(structure) else _SPINE
-    family = Code("123109", "DCM", "Manual Processing")  # highdicom needs one; removed at the end
-    method = highdicom.AlgorithmIdentificationSequence(algorithm, family, __version__)
+    method = highdicom.AlgorithmIdentificationSequence(
+        algorithm, family or _UNKNOWN, __version__, parameters=dict(parameters or {})
+    )
     made = highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=structure,
@@ -332,23 +430,3 @@ def _segment(number: int, structure: str, algorithm: str) -> Any:
             coded
         ]
     return made
-
-
-def _without_chance(made: Dataset, series: Series, dimensions: UID) -> None:
-    """Put the series' day in the place of the present moment, and a UID in that of a random one.
-
-    Dates that may not be empty are `_NO_DAY` where the series has none.
-    """
-    day = _da(series.acquisition.on) or _NO_DAY
-
-    def settle(data: Dataset, element: DataElement) -> None:
-        if element.keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
-            element.value = day
-        elif element.keyword in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
-            element.value = "000000"
-        elif element.keyword == "DimensionOrganizationUID":
-            element.value = dimensions
-        elif element.keyword == "ContributionDateTime":
-            del data[element.tag]
-
-    made.walk(settle)
