@@ -41,6 +41,7 @@ _TUKEY, _LEAST_SPREAD = 4.685, 0.15
 # Surfaces are judged in patches of this size (mm), or so many voxels where these are large.
 _PATCH, _PATCH_VOXELS = 9.0, 4.0
 _PATCH_POINTS = 6
+_BEND = 36.0
 # What interpolating a mask of whole voxels leaves unknown of a patch, in voxels.
 _INTERPOLATION = 0.03
 # Fewer points than this are no surface to lay another on.
@@ -245,7 +246,11 @@ class Surface:
     @cached_property
     def patch(self) -> Points:
         """The number of each point's patch: neighbours that are seen from the same side."""
-        size = max(_PATCH, _PATCH_VOXELS * float(self.block.volume.spacing.min()))
+        return self._numbered(
+            max(_PATCH, _PATCH_VOXELS * float(self.block.volume.spacing.min()))
+        )
+
+    def _numbered(self, size: float) -> Points:
         cell = np.floor(self.points / size).astype(int)
         key = np.column_stack([self.face, cell - cell.min(axis=0)])
         return np.asarray(np.unique(key, axis=0, return_inverse=True)[1].reshape(-1))
@@ -258,15 +263,19 @@ class Surface:
         patch follows from the plane through it: where it runs obliquely to the voxels they
         cancel, where it is parallel to them they are all the same.
         """
-        height = _planes(self._columns, self.patch)
+        return self._offsets(_bent(self._columns, self._numbered(_BEND)))
+
+    def _offsets(self, height: Floats) -> Floats:
+        """Errors along the normals (mm) for columns that end at these heights, if they did."""
         offsets = (np.arange(_PHASES) + 0.5) / _PHASES
         return np.asarray(((height[:, None] + offsets) % 1.0 - 0.5) * self.lift[:, None])
 
     def patch_error(self) -> Floats:
         """The standard error of each point's patch along its normal, mm."""
+        here = self._offsets(_bent(self._columns, self.patch))
         count = np.bincount(self.patch, self.areas)
         means = np.stack(
-            [np.bincount(self.patch, self.areas * e) / count for e in self.phases.T], axis=1
+            [np.bincount(self.patch, self.areas * e) / count for e in here.T], axis=1
         )
         floor = _INTERPOLATION * np.bincount(self.patch, self.areas * np.abs(self.lift)) / count
         return np.asarray(np.hypot(np.sqrt(np.mean(means**2, axis=1)), floor)[self.patch])
@@ -285,19 +294,21 @@ def _crossings(field: Floats, axis: int) -> tuple[Points, Points, Floats]:
     return at, ahead, (0.5 - low) / (high - low)
 
 
-def _planes(columns: Points, patch: Points) -> Floats:
-    """The first coordinate of each point as the plane through its patch has it."""
+def _bent(columns: Points, patch: Points) -> Floats:
+    """The first coordinate of each point as the paraboloid through its patch has it."""
     count = np.bincount(patch).astype(float)
     middle = np.stack([np.bincount(patch, c) / count for c in columns.T], axis=1)
-    rest = columns - middle[patch]
-    one, two = rest[:, 1], rest[:, 2]
+    height, one, two = (columns - middle[patch]).T
+    terms = np.stack([np.ones_like(one), one, two, one * one, one * two, two * two])
+    normal = np.empty((len(count), 6, 6))
+    for i in range(6):
+        for j in range(i, 6):
+            normal[:, i, j] = normal[:, j, i] = np.bincount(patch, terms[i] * terms[j])
+    right = np.stack([np.bincount(patch, t * height) for t in terms], axis=1)
     # A little is added on the diagonal: a patch of few points in a row has no slope across it.
-    a = np.bincount(patch, one * one) + 0.1
-    b = np.bincount(patch, one * two)
-    d = np.bincount(patch, two * two) + 0.1
-    x, y = np.bincount(patch, one * rest[:, 0]), np.bincount(patch, two * rest[:, 0])
-    first, second = (d * x - b * y) / (a * d - b * b), (a * y - b * x) / (a * d - b * b)
-    return np.asarray(middle[patch, 0] + first[patch] * one + second[patch] * two)
+    normal[:, range(1, 6), range(1, 6)] += [0.1, 0.1, 1.0, 1.0, 1.0]
+    found = np.linalg.solve(normal, right[..., None])[..., 0]
+    return np.asarray(middle[patch, 0] + (found[patch] * terms.T).sum(axis=1))
 
 
 # -- laying one on the other ------------------------------------------------------------------
