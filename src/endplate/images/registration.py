@@ -17,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
+from scipy.special import ndtri
 
 from endplate.images.frame import Block, Bools, Floats, Frame
 from endplate.images.vertebra import NotMeasurable, Vertebra
@@ -43,10 +44,16 @@ _PATCH, _PATCH_VOXELS = 9.0, 4.0
 _PATCH_POINTS = 6
 _BEND = 36.0
 # What interpolating a mask of whole voxels leaves unknown of a patch, in voxels.
-_INTERPOLATION = 0.03
+_INTERPOLATION = 0.05
 # Fewer points than this are no surface to lay another on.
 _LEAST_POINTS = 80
 _PHASES = 16
+# How much more surfaces differ than voxels explain is read where they differ least: in this part
+# of the patches, which a fracture does not reach; there it is so many standard deviations.
+_SOUND = 0.3
+_SOUND_AT = float(ndtri((1 + _SOUND) / 2))
+# A direction of motion that the shape holds this much less than the strongest is not held.
+_SINGULAR = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,6 +328,7 @@ class _Pairs:
     moved: Points
     there: Points
     normals: Points
+    normals_there: Points
     weight: Floats
     facing: Bools
 
@@ -417,7 +425,7 @@ def _pairs(earlier: Surface, later: Surface, motion: Rigid, most: int) -> _Pairs
         [earlier.areas[some] / earlier.areas[some].sum(),
          later.areas[others] / later.areas[others].sum()]
     )  # fmt: skip
-    return _Pairs(at, there, mean, weight, facing)
+    return _Pairs(at, there, mean, normals_there, weight, facing)
 
 
 def _trust(pairs: _Pairs, voxel: float) -> Floats:
@@ -459,22 +467,31 @@ def _partners(one: Surface, other: Surface, motion: Rigid) -> _Pairs:
     facing = (turned * normals_there).sum(axis=1) > _FACING
     mean = np.where(facing[:, None], turned + normals_there, turned)
     mean /= np.linalg.norm(mean, axis=1)[:, None]
-    return _Pairs(moved, other.points[near], mean, one.areas, facing)
+    return _Pairs(moved, other.points[near], mean, normals_there, one.areas, facing)
 
 
 def _covariance(
     earlier: Surface, later: Surface, motion: Rigid, centre: Points, voxel: float
 ) -> Points:
-    """What the lying of both studies' voxels leaves unknown of the motion."""
+    """What the lying of both studies' voxels leaves unknown of the motion.
+
+    Rough normals would feign edges that hold a motion which the shape does not hold. Those of the
+    two surfaces are rough independently, so what they say together does not have that.
+    """
     total = np.zeros((6, 6))
     still = Rigid(np.eye(3), np.zeros(3))
-    for one, there in ((earlier, motion), (later, still)):
-        other, back = (later, motion) if one is earlier else (earlier, motion.inverse)
-        seen = _partners(one, other, back)
+    for one, other, across, own, theirs in (
+        (earlier, later, motion, motion, still),
+        (later, earlier, motion.inverse, still, motion),
+    ):
+        seen = _partners(one, other, across)
         weight = one.areas * _trust(seen, voxel)
-        at, normals = there(one.points), one.normals @ there.turn.T
-        design = np.hstack([np.cross(at - centre, normals), normals])
-        inverse = np.linalg.pinv((design * weight[:, None]).T @ design)
+        from_centre = own(one.points) - centre
+        design, crossed = (
+            np.hstack([np.cross(from_centre, n), n])
+            for n in (one.normals @ own.turn.T, seen.normals_there @ theirs.turn.T)
+        )
+        inverse = _inverse((design * weight[:, None]).T @ crossed)
         pull = design * weight[:, None]
         for face in np.unique(one.face):
             of = one.face == face
@@ -486,6 +503,12 @@ def _covariance(
         effect = inverse @ patches.T * _INTERPOLATION
         total += effect @ effect.T
     return total
+
+
+def _inverse(normal: Points) -> Points:
+    """The inverse of a matrix that is symmetric and positive but for chance."""
+    size, axes = np.linalg.eigh((normal + normal.T) / 2)
+    return np.asarray(axes / np.maximum(size, _SINGULAR * size[-1]) @ axes.T)
 
 
 def _determined(pairs: _Pairs, centre: Points, trust: Floats) -> float:
@@ -518,7 +541,7 @@ def _differences(
     if np.count_nonzero(known) < 3:
         return {}, 1.0
     scores = means[known] / errors[known]
-    excess = max(1.0, 1.4826 * float(np.median(np.abs(scores))))
+    excess = max(1.0, float(np.quantile(np.abs(scores), _SOUND)) / _SOUND_AT)
     middles = np.stack([np.bincount(patch, area * x) / total for x in pairs.there.T], axis=1)
     local = frame.to_local(motion.inverse(middles))
     vertebra = walls[0] or walls[1]
@@ -539,6 +562,4 @@ def _differences(
 
 def _standing_out(places: int) -> float:
     """How many standard errors the largest of so many places exceeds in 5 of 100 sound ones."""
-    from scipy.special import ndtri
-
     return float(-ndtri(0.025 / places))
