@@ -6,9 +6,10 @@ surface has changed; `endplate.images.comparison` sets measurement against measu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,8 +18,15 @@ from endplate import evidence as evidence_of
 from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem
 from endplate.findings import Finding
-from endplate.images.comparison import Change, compared, deformities, judged, posture_against
-from endplate.images.frame import Block, Bools, Frame, blocks
+from endplate.images.comparison import (
+    Change,
+    Studies,
+    compared,
+    deformities,
+    judged,
+    posture_against,
+)
+from endplate.images.frame import Bools, Frame, blocks
 from endplate.images.measure import MEASURABLE, Measured
 from endplate.images.registration import (
     METHOD,
@@ -112,12 +120,14 @@ class _Study:
         self.source = first.source if first else mask.volume.name
 
 
+def _between(earlier: _Study, later: _Study) -> Studies:
+    return Studies(earlier.on, later.on, earlier.source, later.source)
+
+
 # -- registration -----------------------------------------------------------------------------
 
 
-def _registrations(
-    earlier: _Study, later: _Study
-) -> tuple[dict[str, Registration], list[Problem]]:
+def _registrations(earlier: _Study, later: _Study) -> tuple[dict[str, Registration], list[Problem]]:
     """Each vertebra that both masks have, those measured in both first.
 
     One that a field of view cuts has no frame in one study: it begins as its neighbour lies.
@@ -159,20 +169,15 @@ def _registration(
         frame = _frame(one, other, begin)
     pair = (earlier.blocks[name], later.blocks[name])
     smooth = smoothing(*pair)
-    surfaces = [_surface(b, s, smooth) for b, s in zip(pair, (earlier, later), strict=True)]
+    first, second = (Surface(block, smooth) for block in pair)
     if not (earlier.whole and later.whole):
-        wall = one or other
-        assert wall is not None  # else it would have no frame
-        own = frame if wall is one else later.vertebrae[name].frame
-        for surface, there in zip(surfaces, (None, begin.inverse), strict=True):
-            points = surface.points if there is None else there(surface.points)
-            at = own if wall is one else _carried(own, begin.inverse)
-            surface.keep(_before_wall(at.to_local(points), wall))
-    return registered(name, surfaces[0], surfaces[1], begin, frame, (one, other))
-
-
-def _surface(block: Block, study: _Study, smooth: float) -> Surface:
-    return Surface(block, smooth)
+        # Bodies alone: seen from the study that has the vertebra's frame and wall.
+        seen = (first.points, begin.inverse(second.points))
+        if one is None:
+            seen = (begin(first.points), second.points)
+        for surface, points in zip((first, second), seen, strict=True):
+            surface.keep(_before_wall(points, one or other))
+    return registered(name, first, second, begin, frame, (one, other))
 
 
 def _carried(frame: Frame, motion: Rigid) -> Frame:
@@ -190,13 +195,16 @@ def _frame(one: Vertebra | None, other: Vertebra | None, begin: Rigid) -> Frame:
 
 def _as_neighbour(name: str, found: Mapping[str, Registration]) -> Rigid:
     order = list(Level)
-    near = min(found, key=lambda n: abs(order.index(Level(n)) - order.index(Level(name))), default=None)
+    at = order.index(Level(name))
+    near = min(found, key=lambda n: abs(order.index(Level(n)) - at), default=None)
     if near is None:
         raise NotMeasurable("it was not measured in both studies, nor was a neighbour")
     return found[near].motion
 
 
-def _before_wall(local: Points, vertebra: Vertebra) -> Bools:
+def _before_wall(points: Points, vertebra: Vertebra | None) -> Bools:
+    assert vertebra is not None  # else there would be no frame to begin with
+    local = vertebra.frame.to_local(points)
     start, slope = vertebra.wall
     return np.asarray(local[:, 1] < start + slope * local[:, 2] - _BEFORE_WALL)
 
@@ -211,14 +219,15 @@ def _motions(
     names = sorted(found, key=Level)
     column = Column.of([Level(n) for n in names])
     reasons = tuple(posture_against(studies[0].posture, studies[1].posture))
-    for upper, lower in zip(names, names[1:], strict=False):
+    for upper, lower in pairwise(names):
         if not column.adjacent(Level(upper), Level(lower)):
             continue
         values, errors = motion(found[upper], found[lower], _below(found[upper], studies[0]))
         for what, value, error in zip((*_ROTATIONS, *_SHIFTS), values, errors, strict=True):
-            yield _between(
-                what, f"{upper}-{lower}", value, error, studies, evidence, reasons=reasons
-            )
+            yield judged(
+                what, float(value), float(error), _between(*studies), evidence,
+                level=f"{upper}-{lower}", method=METHOD, against=reasons,
+            )  # fmt: skip
 
 
 def _below(upper: Registration, study: _Study) -> Points:
@@ -264,9 +273,9 @@ def _surfaces(
         }
         if part == "body" and vertebra is not None:
             details["place"] = place(at, vertebra)
-        yield _between(
-            f"vertebra.surface_change.{part}", one.level, at.distance, at.error, studies, evidence,
-            least=at.limit, details=details,
+        yield judged(
+            f"vertebra.surface_change.{part}", at.distance, at.error, _between(*studies), evidence,
+            level=one.level, method=METHOD, least=at.limit, details=details,
         )  # fmt: skip
 
 
@@ -281,35 +290,3 @@ def place(at: Difference, vertebra: Vertebra) -> str:
     for names, x, (low, high) in zip(_THIRDS, at.local, ends, strict=True):
         words.append(names[int(np.clip(3 * (x - low) / (high - low), 0, 2))])
     return " ".join(w for w in (words[1], words[2], words[0]) if w != "middle") or "middle"
-
-
-def _between(
-    what: str,
-    level: str,
-    value: float,
-    error: float,
-    studies: tuple[_Study, _Study],
-    evidence: Evidence,
-    *,
-    reasons: Iterable[str] = (),
-    least: float = 0.0,
-    details: Mapping[str, float | str] | None = None,
-) -> Change:
-    """A change that only both studies together have."""
-    fields = judged(
-        what=what, change=float(value), error=float(error), evidence=evidence, least=least
-    )
-    if reasons:
-        fields |= {"verdict": "not comparable", "reasons": tuple(reasons)}
-    elif least:
-        fields["reasons"] = ()
-    return Change(
-        level=level,
-        method=METHOD,
-        earlier_on=studies[0].on,
-        later_on=studies[1].on,
-        earlier_source=studies[0].source,
-        later_source=studies[1].source,
-        details=details or {},
-        **fields,
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 from statistics import NormalDist
@@ -18,7 +19,7 @@ from msgspec import Struct, field
 
 from endplate import levels, vocabulary
 from endplate.evidence import Evidence
-from endplate.facts import Fact, Side, Value
+from endplate.facts import NOTHING, Fact, Side, Value
 from endplate.findings import Finding, Stage, Status, Urgency
 from endplate.images.gates import DEFORMITIES, GRADED, GRADES, genant_grade, kernel_kind
 from endplate.levels import Level, is_vertebra
@@ -55,7 +56,7 @@ _SHOULD_AGREE: Mapping[str, tuple[str, ...]] = {
     "*": (),
 }
 # Words of a value that decide what it is a mean of, or measured against.
-_SAME_MEANING = ("levels", "reference")
+_SAME_MEANING = {"levels": "means of different levels", "reference": "against different vertebrae"}
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -102,7 +103,9 @@ class Change(Struct, frozen=True, kw_only=True):
     def says(self) -> str:
         """One line: ``L1 anterior height 24.1 -> 19.8 mm, -4.3 (±0.6): changed``."""
         concept = vocabulary.concept(self.what)
-        digits = concept.decimals
+        bound = None if self.interval is None else self.interval[1] - self.change
+        # An error of less than one unit is not shown as none.
+        digits = concept.decimals if bound is None else max(concept.decimals, int(bound < 1))
         unit = {"1": "", "[hnsf'U]": " HU", "deg": "°"}.get(self.unit, f" {self.unit}")
         where = " ".join(p for p in (self.level, self.side) if p)
         text = f"{where} {concept.name}".strip()
@@ -111,54 +114,84 @@ class Change(Struct, frozen=True, kw_only=True):
             text += f" {self.earlier:.{digits}f} -> {self.later:.{digits}f}{unit}, {moved}"
         else:
             text += f" {moved}{unit}"
-        if self.interval is not None:
-            text += f" (±{self.interval[1] - self.change:.{digits}f})"
+        text += "" if bound is None else f" (±{bound:.{digits}f})"
         text += f": {self.verdict}"
         return text + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Studies:
+    """When the two studies were taken, and what their facts name as their source."""
+
+    earlier_on: date | None
+    later_on: date | None
+    earlier_source: str
+    later_source: str
+
+
 def judged(
-    *,
     what: str,
     change: float,
     error: float | None,
+    studies: Studies,
     evidence: Evidence,
-    reasons: Sequence[str] = (),
+    *,
+    level: str | None,
+    side: Side | None = None,
+    method: str | None = METHOD,
+    values: tuple[float, float] | None = None,
+    against: Sequence[str] = (),
+    doubts: Sequence[str] = (),
     least: float = 0.0,
-) -> dict[str, object]:
-    """Verdict, limits and reasons of a change, as the fields of a `Change`.
+    least_because: str = "",
+    details: Mapping[str, float | str] = NOTHING,
+) -> Change:
+    """A change with its limits and its verdict.
 
     Parameters
     ----------
     error
         Standard error of the change; None where one of the two is unknown.
-    least
-        A change that is smaller than this is none, whatever its error says.
+    values
+        Earlier and later, where it is a difference of two measurements.
+    against
+        Why the two cannot be compared.
+    least, least_because
+        A change smaller than this is none, whatever its error says, and why.
     """
-    concept = vocabulary.concept(what)
     z = NormalDist().inv_cdf(1 - evidence.row("measurement.change.level").number / 200)
-    reasons = tuple(dict.fromkeys(reasons))
     verdict: Verdict = "unknown error"
-    smallest = None
+    reasons: tuple[str, ...] = ("the error of one of the two values is unknown",)
+    interval = smallest = None
     if error is not None:
         smallest = max(z * error, least)
+        interval = (round(change - z * error, 3), round(change + z * error, 3))
         verdict = "changed" if abs(change) > smallest else "within error"
-        if z * error < abs(change) <= least:
-            reasons = (*reasons, f"repeated scans alone differ by up to {least:g}")
-    elif not reasons:
-        reasons = ("the error of one of the two values is unknown",)
-    return {
-        "what": what,
-        "unit": concept.unit,
-        "change": round(change, 3),
-        "standard_error": None if error is None else round(error, 3),
-        "interval": None
-        if error is None
-        else (round(change - z * error, 3), round(change + z * error, 3)),
-        "smallest_detectable": None if smallest is None else round(smallest, 3),
-        "verdict": verdict,
-        "reasons": reasons,
-    }
+        alone = least_because and z * error < abs(change) <= least
+        reasons = (least_because,) if alone else ()
+    if against:
+        verdict, reasons = "not comparable", tuple(dict.fromkeys(against))
+    return Change(
+        what=what,
+        level=level,
+        side=side,
+        unit=vocabulary.concept(what).unit,
+        method=method,
+        earlier=values and values[0],
+        later=values and values[1],
+        change=round(change, 3),
+        standard_error=None if error is None else round(error, 3),
+        interval=interval,
+        smallest_detectable=None if smallest is None else round(smallest, 3),
+        verdict=verdict,
+        reasons=reasons,
+        doubts=tuple(dict.fromkeys(doubts)),
+        earlier_on=studies.earlier_on,
+        later_on=studies.later_on,
+        earlier_source=studies.earlier_source,
+        later_source=studies.later_source,
+        details=details,
+    )
 
 
 def compared(
@@ -212,43 +245,37 @@ def _paired(before: list[Fact], after: list[Fact]) -> Iterator[tuple[Fact, Fact]
     yield from zip(left, alone, strict=False)
 
 
-def _compared(
-    one: Fact, other: Fact, evidence: Evidence, excess: Mapping[str, float]
-) -> Change:
-    reasons = list(_against(one, other, evidence))
+def _compared(one: Fact, other: Fact, evidence: Evidence, excess: Mapping[str, float]) -> Change:
     doubts = [f"{when}: {d}" for when, f in (("earlier", one), ("later", other)) for d in f.doubts]
     doubts += _other_than_before(one, other)
     errors = [standard_error(f) for f in (one, other)]
     error = None
     if errors[0] is not None and errors[1] is not None:
         error = math.hypot(errors[0], errors[1])
-        if _first(_MUST_AGREE, one.what) == () and excess.get(one.level or "", 1.0) > 1:
-            error *= excess[one.level or ""]
+        worse = excess.get(one.level or "", 1.0)
+        if worse > 1 and not _first(_MUST_AGREE, one.what):
+            error *= worse
             doubts.append(
-                f"its two masks differ {excess[one.level or '']:.1f} times as much as their voxels "
-                f"explain; the error is enlarged by that"
+                f"its two masks differ {worse:.1f} times as much as their voxels explain, and the "
+                f"error is enlarged by that"
             )
     least = 0.0
     if one.what.startswith("ct.hounsfield."):
         least = evidence.row("measurement.hounsfield.least_significant_change").number
-    verdict = judged(
-        what=one.what, change=other.number - one.number, error=error, evidence=evidence,
-        reasons=reasons, least=least,
-    )  # fmt: skip
-    if reasons:
-        verdict["verdict"] = "not comparable"
-    return Change(
+    return judged(
+        one.what,
+        other.number - one.number,
+        error,
+        Studies(one.on, other.on, one.source, other.source),
+        evidence,
         level=one.level,
         side=one.side,
         method=one.method if one.method == other.method else None,
-        earlier=one.number,
-        later=other.number,
-        doubts=tuple(dict.fromkeys(doubts)),
-        earlier_on=one.on,
-        later_on=other.on,
-        earlier_source=one.source,
-        later_source=other.source,
-        **verdict,
+        values=(one.number, other.number),
+        against=tuple(_against(one, other, evidence)),
+        doubts=doubts,
+        least=least,
+        least_because=f"two scans within days differ by up to {least:g} HU",
     )
 
 
@@ -275,10 +302,10 @@ def _against(one: Fact, other: Fact, evidence: Evidence) -> Iterator[str]:
         yield f"methods differ: {one.method or 'unknown'}, {other.method or 'unknown'}"
     if one.unit != other.unit:
         yield f"units differ: {one.unit}, {other.unit}"
-    for name in _SAME_MEANING:
+    for name, says in _SAME_MEANING.items():
         first, second = (f.details.get(name) for f in (one, other))
         if first is not None and second is not None and first != second:
-            yield f"{name} differ: {first or 'none'}; {second or 'none'}"
+            yield f"{says}: {first or 'none'}; {second or 'none'}"
     for condition in _first(_MUST_AGREE, one.what):
         yield from _CONDITIONS[condition](one, other, evidence)
 
@@ -456,13 +483,17 @@ def _deformity(
         return Finding(
             says=f"{level}: whether it has become lower is unknown: the heights of the two "
             f"studies cannot be compared.",
-            about=level, status=Status.UNKNOWN, because=facts, missing=HEIGHTS, rests_on=tuple(rows),
-        )  # fmt: skip
+            about=level,
+            status=Status.UNKNOWN,
+            because=facts,
+            missing=HEIGHTS,
+            rests_on=tuple(rows),
+        )
     graded = f"graded {grades[1]}, {grades[0]} before"
     says = {
         "new": f"{level}: new deformity, {graded}",
         "progressed": f"{level}: its deformity has progressed, {graded}",
-        "height_loss": f"{level}: lower than before; {'not graded' if level not in GRADED else graded}",
+        "height_loss": f"{level}: lower than before{f', {graded}' if level in GRADED else ''}",
         "within_error": f"{level}: {graded}; the change lies within the error of both studies",
         "none": f"{level}: no height fell by more than the error of both studies",
     }[category]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
@@ -24,6 +25,8 @@ from endplate.images.vertebra import NotMeasurable, Vertebra
 from endplate.images.volume import Points
 
 METHOD = "endplate.registration/1"
+
+Index = npt.NDArray[np.int64]
 
 # Masks are smoothed by this part of the larger voxel side of both studies, and by no less than
 # so many mm: enough to take the steps off a surface, alike in both, so that edges round alike.
@@ -229,10 +232,10 @@ class Surface:
         block = self.block
         inside = (block.volume.array[block.box] == block.label).astype(np.float32)
         for axis, (box, size) in enumerate(zip(block.box, block.volume.array.shape, strict=True)):
-            for side, is_cut in ((0, box.start == 0), (1, box.stop == size)):
-                room = [(0, 0)] * 3
-                room[axis] = (0, 0)[:side] + (int(self._width[axis]),) + (0, 0)[side + 1 :]
-                inside = np.pad(inside, room, mode="edge" if is_cut else "constant")
+            room = np.zeros((2, 3, 2), int)  # before and after, by axis
+            room[0, axis, 0] = room[1, axis, 1] = self._width[axis]
+            for side, is_cut in zip(room, (box.start == 0, box.stop == size), strict=True):
+                inside = np.pad(inside, side, mode="edge" if is_cut else "constant")
         return np.asarray(inside)
 
     def _away_from_borders(self, index: Points) -> Bools:
@@ -251,13 +254,11 @@ class Surface:
         return KDTree(self.points)
 
     @cached_property
-    def patch(self) -> Points:
+    def patch(self) -> Index:
         """The number of each point's patch: neighbours that are seen from the same side."""
-        return self._numbered(
-            max(_PATCH, _PATCH_VOXELS * float(self.block.volume.spacing.min()))
-        )
+        return self._numbered(max(_PATCH, _PATCH_VOXELS * float(self.block.volume.spacing.min())))
 
-    def _numbered(self, size: float) -> Points:
+    def _numbered(self, size: float) -> Index:
         cell = np.floor(self.points / size).astype(int)
         key = np.column_stack([self.face, cell - cell.min(axis=0)])
         return np.asarray(np.unique(key, axis=0, return_inverse=True)[1].reshape(-1))
@@ -281,14 +282,12 @@ class Surface:
         """The standard error of each point's patch along its normal, mm."""
         here = self._offsets(_bent(self._columns, self.patch))
         count = np.bincount(self.patch, self.areas)
-        means = np.stack(
-            [np.bincount(self.patch, self.areas * e) / count for e in here.T], axis=1
-        )
+        means = np.stack([np.bincount(self.patch, self.areas * e) / count for e in here.T], axis=1)
         floor = _INTERPOLATION * np.bincount(self.patch, self.areas * np.abs(self.lift)) / count
         return np.asarray(np.hypot(np.sqrt(np.mean(means**2, axis=1)), floor)[self.patch])
 
 
-def _crossings(field: Floats, axis: int) -> tuple[Points, Points, Floats]:
+def _crossings(field: Floats, axis: int) -> tuple[Index, Index, Floats]:
     """Where a field passes one half along an axis: voxel before, voxel after, part between."""
     inside = field >= 0.5
     here = [slice(None)] * 3
@@ -298,10 +297,10 @@ def _crossings(field: Floats, axis: int) -> tuple[Points, Points, Floats]:
     ahead = at.copy()
     ahead[:, axis] += 1
     low, high = field[tuple(at.T)], field[tuple(ahead.T)]
-    return at, ahead, (0.5 - low) / (high - low)
+    return at, ahead, np.asarray((0.5 - low) / (high - low))
 
 
-def _bent(columns: Points, patch: Points) -> Floats:
+def _bent(columns: Points, patch: Index) -> Floats:
     """The first coordinate of each point as the paraboloid through its patch has it."""
     count = np.bincount(patch).astype(float)
     middle = np.stack([np.bincount(patch, c) / count for c in columns.T], axis=1)
