@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from statistics import median_low
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -45,6 +46,8 @@ from endplate.posture import Posture
 # Where one mask shows bodies alone, both are compared this far in front of the posterior wall
 # (mm): clear of the pedicles' roots.
 _BEFORE_WALL = 1.5
+# So many times more than voxels explain, surfaces differ by chance in how they are judged.
+_BY_CHANCE = 1.25
 _ROTATIONS = ("motion.flexion", "motion.bending_to_left", "motion.turning_to_left")
 _SHIFTS = ("motion.shift_to_left", "motion.shift_to_back", "motion.shift_to_head")
 _THIRDS = (("right", "middle", "left"), ("anterior", "middle", "posterior"),
@@ -93,11 +96,11 @@ def compare(
     rows = evidence or evidence_of.shipped()
     studies = (_Study(earlier, earlier_mask), _Study(later, later_mask))
     found, problems = _registrations(*studies)
-    excess = {level: r.excess for level, r in found.items()}
+    excess = _excess(found)
     changes = [
         *compared(earlier.facts, later.facts, rows, excess=excess),
         *_motions(found, studies, rows),
-        *(c for r in found.values() for c in _surfaces(r, studies, rows)),
+        *(c for r in found.values() for c in _surfaces(r, studies, rows, excess)),
     ]
     return Compared(
         changes=tuple(changes),
@@ -122,6 +125,18 @@ class _Study:
 
 def _between(earlier: _Study, later: _Study) -> Studies:
     return Studies(earlier.on, later.on, earlier.source, later.source)
+
+
+def _excess(found: Mapping[str, Registration]) -> float:
+    """How many times more the two masks differ than their voxels explain, at least 1.
+
+    It is taken from the middle one of all vertebrae: a fractured vertebra differs in earnest, and
+    must not make its own change look like a rough mask. One vertebra alone cannot tell the two.
+    """
+    if len(found) < 2:
+        return 1.0
+    middle = median_low(r.excess for r in found.values())
+    return middle if middle > _BY_CHANCE else 1.0
 
 
 # -- registration -----------------------------------------------------------------------------
@@ -262,7 +277,7 @@ def motion(upper: Registration, lower: Registration, at: Points) -> tuple[Points
 
 
 def _surfaces(
-    one: Registration, studies: tuple[_Study, _Study], evidence: Evidence
+    one: Registration, studies: tuple[_Study, _Study], evidence: Evidence, excess: float
 ) -> Iterator[Change]:
     """Where the surface of body and arch has changed most."""
     vertebra = studies[0].vertebrae.get(one.level) or studies[1].vertebrae.get(one.level)
@@ -274,8 +289,8 @@ def _surfaces(
         if part == "body" and vertebra is not None:
             details["place"] = place(at, vertebra)
         yield judged(
-            f"vertebra.surface_change.{part}", at.distance, at.error, _between(*studies), evidence,
-            level=one.level, method=METHOD, least=at.limit, details=details,
+            f"vertebra.surface_change.{part}", at.distance, excess * at.error, _between(*studies),
+            evidence, level=one.level, method=METHOD, least=excess * at.limit, details=details,
         )  # fmt: skip
 
 

@@ -199,19 +199,19 @@ def compared(
     later: Iterable[Fact],
     evidence: Evidence,
     *,
-    excess: Mapping[str, float] | None = None,
+    excess: float = 1.0,
 ) -> tuple[Change, ...]:
     """Every number that both studies have at the same level and side.
 
     Parameters
     ----------
     excess
-        By level, how many times more the masks of a vertebra differ than their voxels explain:
-        its shape is known that much worse.
+        How many times more the two masks differ than their voxels explain: shapes are known that
+        much worse.
     """
     before, after = _by_place(earlier), _by_place(later)
     found = [
-        _compared(one, other, evidence, excess or {})
+        _compared(one, other, evidence, excess)
         for place, others in after.items()
         for one, other in _paired(before.get(place, []), others)
     ]
@@ -245,18 +245,17 @@ def _paired(before: list[Fact], after: list[Fact]) -> Iterator[tuple[Fact, Fact]
     yield from zip(left, alone, strict=False)
 
 
-def _compared(one: Fact, other: Fact, evidence: Evidence, excess: Mapping[str, float]) -> Change:
+def _compared(one: Fact, other: Fact, evidence: Evidence, excess: float) -> Change:
     doubts = [f"{when}: {d}" for when, f in (("earlier", one), ("later", other)) for d in f.doubts]
     doubts += _other_than_before(one, other)
     errors = [standard_error(f) for f in (one, other)]
     error = None
     if errors[0] is not None and errors[1] is not None:
         error = math.hypot(errors[0], errors[1])
-        worse = excess.get(one.level or "", 1.0)
-        if worse > 1 and not _first(_MUST_AGREE, one.what):
-            error *= worse
+        if excess > 1 and not _first(_MUST_AGREE, one.what):
+            error *= excess
             doubts.append(
-                f"its two masks differ {worse:.1f} times as much as their voxels explain, and the "
+                f"the two masks differ {excess:.1f} times as much as their voxels explain, and the "
                 f"error is enlarged by that"
             )
     least = 0.0
@@ -424,7 +423,7 @@ def deformities(
     later: Collection[Fact],
     evidence: Evidence,
     *,
-    excess: Mapping[str, float] | None = None,
+    excess: float = 1.0,
 ) -> Iterator[Finding]:
     """What became of each vertebra's heights and grade between two studies, in their order."""
     changes = compared(

@@ -94,10 +94,9 @@ class Difference:
     ----------
     distance
         Of the later surface from the earlier one, mm; positive where it lies farther out.
-    error
-        Its standard error.
-    limit
-        The least distance that would stand out among all places that were looked at.
+    error, limit
+        Its standard error, and the least distance that would stand out among all places that
+        were looked at, if voxels alone explain how surfaces differ.
     at
         Where, LPS mm of the later study.
     local
@@ -109,11 +108,6 @@ class Difference:
     limit: float
     at: Points
     local: Points
-
-    @property
-    def stands_out(self) -> bool:
-        """Whether it is more than the error of all places together can show."""
-        return abs(self.distance) > self.limit
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -551,9 +545,9 @@ def _differences(
     for part, of in (("body", known & ~behind), ("arch", known & behind)):
         if of.any():
             at = int(np.flatnonzero(of)[np.argmax(np.abs(means[of]))])
-            limit = _standing_out(int(np.count_nonzero(known))) * excess * errors[at]
+            limit = _standing_out(int(np.count_nonzero(known))) * errors[at]
             found[part] = Difference(
-                distance=float(means[at]), error=float(excess * errors[at]), limit=float(limit),
+                distance=float(means[at]), error=float(errors[at]), limit=float(limit),
                 at=middles[at], local=local[at],
             )  # fmt: skip
     return found, excess
