@@ -51,7 +51,8 @@ def test_what_changed_is_written_and_printed(studies, tmp_path, capsysbinary):
     said = json.loads(capsysbinary.readouterr().out)
     written = json.loads((tmp_path / "out" / "changes.json").read_bytes())
     assert written["changes"] == said["changes"] and written["earlier_facts"]
-    assert (tmp_path / "out" / "measurements.json").exists()
+    files = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"measurements.json", "changed_L1.png"} <= files and "changed_L2.png" not in files
     height = next(
         c for c in said["changes"]
         if (c["what"], c["level"]) == ("vertebra.height.anterior", "L1")

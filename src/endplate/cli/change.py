@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +20,7 @@ from endplate.findings import AnyFinding
 from endplate.images.change import Compared, compare
 from endplate.images.comparison import Change, new_deformity
 from endplate.images.measure import Measured
+from endplate.images.picture import Picture, overlaid
 from endplate.images.registration import METHOD, Registration
 from endplate.images.volume import Mask, Volume
 
@@ -70,6 +71,7 @@ class Changed:
     findings: tuple[AnyFinding, ...]
     problems: tuple[Problem, ...]
     earlier_facts: tuple[Fact, ...]
+    pictures: tuple[Picture, ...]
 
     def parts(self) -> dict[str, Any]:
         """Named as in the JSON, beside facts, findings and problems."""
@@ -99,7 +101,17 @@ def changed(earlier: Study, later: Study) -> Changed:
         findings=new_deformity.completed(found.findings),
         problems=(*problems, *found.problems),
         earlier_facts=earlier.found.facts,
+        pictures=tuple(_pictures(found, earlier, later)),
     )
+
+
+def _pictures(found: Compared, earlier: Study, later: Study) -> Iterator[Picture]:
+    """Each vertebra whose shape has changed, then and now."""
+    levels = {c.level for c in found.changes if c.verdict == "changed" and "vertebra." in c.what}
+    for level, one in found.registrations.items():
+        then, now = (s.found.vertebrae.get(level) for s in (earlier, later))
+        if level in levels and then is not None and now is not None:
+            yield overlaid(later.image, now, then, one.motion.inverse)
 
 
 def _persons(earlier: Path, later: Path) -> list[Problem]:

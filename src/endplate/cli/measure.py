@@ -63,7 +63,8 @@ def measure(
             files["changes.json"] = envelope(
                 facts=found.facts, findings=changed.findings, problems=changed.problems, **more
             )
-        write_files(out, files | {p.name: p.content for p in found.pictures})
+        pictures = (*found.pictures, *(() if changed is None else changed.pictures))
+        write_files(out, files | {p.name: p.content for p in pictures})
     if as_json:
         print_json(facts=found.facts, findings=findings, problems=problems, **more)
         return
