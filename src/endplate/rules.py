@@ -30,7 +30,7 @@ Question = Callable[[Patient, Evidence], Answer]
 
 # Where rules are looked for: a room, or the one module of it that holds rules, where the others
 # measure and take ten times as long to import.
-ROOMS = ("images.gates", "bone", "surgery")
+ROOMS = ("images.gates", "images.comparison", "bone", "surgery")
 
 _rules: dict[str, Rule] = {}
 
@@ -62,14 +62,17 @@ class Rule(Struct, frozen=True, kw_only=True):
         kept = patient.answered.get(self.question)
         if kept is not None and kept[0] is evidence:
             return kept[1]
-        answer = self.question(patient, evidence)
-        found = (answer,) if isinstance(answer, Finding) else answer or ()
-        said = tuple(_completed(f, self) for f in found)
+        said = self.completed(self.question(patient, evidence))
         for fact, changed in patient.extremes:
             if any(fnmatchcase(fact.what, pattern) for pattern in self.reads):
                 said = _where_both_agree(said, self(changed, evidence), fact, self)
         patient.answered[self.question] = (evidence, said)
         return said
+
+    def completed(self, answer: Answer) -> tuple[AnyFinding, ...]:
+        """Findings with this rule's id, and with what follows from the rows they rest on."""
+        found = (answer,) if isinstance(answer, Finding) else answer or ()
+        return tuple(_completed(f, self) for f in found)
 
     def one(self, patient: Patient, evidence: Evidence) -> AnyFinding:
         """The finding of a rule that gives exactly one."""

@@ -105,12 +105,23 @@ def measure(
             "--out", metavar="DIR", help="Write JSON, pictures, DICOM here.", readable=False
         ),
     ] = None,
+    earlier_image: Annotated[
+        Path | None,
+        typer.Option("--earlier-image", help="An earlier study of the same person: what changed."),
+    ] = None,
+    earlier_mask: Annotated[
+        list[Path] | None, typer.Option("--earlier-mask", help="Its labels. May be repeated.")
+    ] = None,
+    earlier_posture: Annotated[
+        str | None, typer.Option("--earlier-posture", help="Its posture, where it does not say.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure bone on an image with a mask: attenuation, heights, deformity, bone quality."""
     from endplate.cli import measure as command
 
-    command.measure(image, mask, labels, posture, modality, levels, out, as_json=json)
+    earlier = (earlier_image, earlier_mask or [], earlier_posture)
+    command.measure(image, mask, labels, posture, modality, levels, out, earlier, as_json=json)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from endplate import evidence, levels, rules
+from endplate.cli import change
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.case import CaseImage, paired
@@ -32,12 +33,90 @@ def measure(
     modality: str | None,
     only: str | None,
     out: Path | None,
+    earlier: tuple[Path | None, Sequence[Path], str | None] = (None, (), None),
     *,
     as_json: bool,
 ) -> None:
-    """Measure, print, and write the JSON and the pictures if a folder is given."""
+    """Measure, print, and write the JSON and the pictures if a folder is given.
+
+    Parameters
+    ----------
+    earlier
+        Image, masks and posture of an earlier study of the same person.
+    """
     _known(posture, set(Posture), "--posture")
     _known(modality, {"CT", "MR"}, "--modality")
+    before = _before(*earlier, labels, modality, only)
+    later, problems, series = _study(image, mask_paths, labels, posture, modality, only)
+    found = later.found
+    findings = _findings(found)
+    changed = None if before is None else change.changed(before[0], later)
+    if changed is not None and before is not None:
+        findings = [*findings, *changed.findings]
+        problems = [*problems, *before[1], *changed.problems]
+    more = {} if changed is None else changed.parts()
+    if out is not None:
+        files = {} if series is None else _report_files(series, later.mask, found, problems)
+        files["measurements.json"] = envelope(
+            facts=found.facts, findings=findings, problems=problems
+        )
+        if changed is not None:
+            files["changes.json"] = envelope(
+                facts=found.facts, findings=changed.findings, problems=changed.problems, **more
+            )
+        pictures = (*found.pictures, *(() if changed is None else changed.pictures))
+        write_files(out, files | {p.name: p.content for p in pictures})
+    if as_json:
+        print_json(facts=found.facts, findings=findings, problems=problems, **more)
+        return
+    rows = [
+        (f.what, " ".join(p for p in (f.level, f.side) if p), fact_value(f), "; ".join(f.doubts))
+        for f in found.facts
+    ]
+    text = console()
+    text.print(table(f"{len(rows)} measurements", ("what", "where", "value", "doubt"), rows))
+    if changed is not None:
+        change.show(changed)
+    for finding in findings:
+        text.print(f"- {finding.says}", markup=False, highlight=False)
+    if problems:
+        text.print(problems_table("Problems", problems))
+
+
+def _before(
+    image: Path | None,
+    mask_paths: Sequence[Path],
+    posture: str | None,
+    labels: str,
+    modality: str | None,
+    only: str | None,
+) -> tuple[change.Study, list[Problem]] | None:
+    """The earlier study and what was met in reading it, where one is given."""
+    _known(posture, set(Posture), "--earlier-posture")
+    if image is None and not mask_paths:
+        return None
+    if image is None or not mask_paths:
+        missing = "--earlier-image" if image is None else "--earlier-mask"
+        raise InputProblem(
+            f"Earlier study: cannot be compared. An image and its mask are needed; {missing} is "
+            f"missing. Give both."
+        )
+    study, problems, _ = _study(image, mask_paths, labels, posture, modality, only)
+    return study, [
+        Problem(problem=p.problem, says=f"Earlier study: {p.says}", where=p.where, try_=p.try_)
+        for p in problems
+    ]
+
+
+def _study(
+    image: Path,
+    mask_paths: Sequence[Path],
+    labels: str,
+    posture: str | None,
+    modality: str | None,
+    only: str | None,
+) -> tuple[change.Study, list[Problem], Series | None]:
+    """One image with its masks, measured; what was met on the way; its series if it is DICOM."""
     volume, problems, series = _image(image)
     masks = []
     for path in mask_paths:
@@ -48,27 +127,7 @@ def measure(
     pairs, noted = paired([whole], masks)
     (volume, mask) = pairs[0]
     found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality)
-    problems = [*problems, *noted, *found.problems]
-    findings = _findings(found)
-    if out is not None:
-        files = {} if series is None else _report_files(series, mask, found, problems)
-        files["measurements.json"] = envelope(
-            facts=found.facts, findings=findings, problems=problems
-        )
-        write_files(out, files | {p.name: p.content for p in found.pictures})
-    if as_json:
-        print_json(facts=found.facts, findings=findings, problems=problems)
-        return
-    rows = [
-        (f.what, " ".join(p for p in (f.level, f.side) if p), fact_value(f), "; ".join(f.doubts))
-        for f in found.facts
-    ]
-    text = console()
-    text.print(table(f"{len(rows)} measurements", ("what", "where", "value", "doubt"), rows))
-    for finding in findings:
-        text.print(f"- {finding.says}", markup=False, highlight=False)
-    if problems:
-        text.print(problems_table("Problems", problems))
+    return change.Study(image, volume, mask, found), [*problems, *noted, *found.problems], series
 
 
 def _findings(found: Measured) -> list[AnyFinding]:

@@ -97,6 +97,44 @@ def _one_name(reading: FhirReading, series: Sequence[Series | Report], intake: I
         )
 
 
+def same_person(earlier: Identity, later: Identity) -> bool:
+    """End the run where two studies cannot be one person's.
+
+    Returns
+    -------
+    bool
+        Whether their names, too, have a word in common or cannot be compared; people change
+        their names, but the birth date or the identifier has then to agree.
+
+    Raises
+    ------
+    InputProblem
+        If identifiers, birth dates, sexes or names are those of two persons.
+    """
+    why = earlier.contradicts(later)
+    both = [
+        _words(*("^".join(script.split("^")[:3]) for script in one.name.split("=")))
+        - _words(one.patient_id)
+        for one in (earlier, later)
+    ]
+    named_alike = not _nothing_in_common(*both)
+    agree = any(
+        one and one == other
+        for one, other in (
+            (earlier.birth_date, later.birth_date),
+            (earlier.patient_id, later.patient_id),
+        )
+    )
+    if not named_alike and not agree:
+        why = (*why, "name")
+    if why:
+        raise InputProblem(
+            f"Studies: cannot be compared. Both must be of one person; their headers have "
+            f"different {' and '.join(why)}. Check whose images these are. Nothing was written."
+        )
+    return named_alike
+
+
 def _words(*texts: str) -> set[str]:
     """The words of names without case, accents and punctuation; umlauts also as ae, oe, ue."""
     found: set[str] = set()

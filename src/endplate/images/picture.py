@@ -6,13 +6,13 @@ the viewer's left, as radiologists look at it. No name, date or number of a pati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from scipy import ndimage
 
 from endplate.images.geometry import Geometry
@@ -125,6 +125,40 @@ def across(image: Volume, shown: Sequence[Shown]) -> Picture:
         f"the left, posterior below. {said}."
     )
     return Picture("planes.png", _png(canvas), caption, alt)
+
+
+def overlaid(
+    image: Volume, later: Vertebra, earlier: Vertebra, back: Callable[[Points], Points]
+) -> Picture:
+    """One vertebra from the side, with its outline then and now.
+
+    Parameters
+    ----------
+    image
+        Of the later study.
+    back
+        From the later to the earlier study, as the vertebra was laid onto itself.
+    """
+    pixels, half = 480, _TILE / 2 + 8
+    at = ((np.arange(pixels) + 0.5) / pixels - 0.5) * 2 * half
+    v, w = np.meshgrid(at + later.back, -at)  # the posterior wall in the middle
+    points = later.frame.to_world(np.stack([np.zeros_like(v), v, w], axis=-1))
+    canvas = Image.fromarray(_grey(image, _interpolated(image, points)), "L").convert("RGB")
+    drawn = np.array(canvas)
+    for colour, block, there in ((HEIGHTS, earlier.block, back(points)),
+                                 (REGIONS, later.block, points)):  # fmt: skip
+        inside = block.at(there) >= 0.5
+        drawn[inside ^ ndimage.binary_erosion(inside, iterations=2)] = ImageColor.getrgb(colour)
+    canvas = Image.fromarray(drawn)
+    draw = ImageDraw.Draw(canvas)
+    _label(draw, (pixels / 2, 14), later.level, TEXT, 19)
+    _label(draw, (12, pixels / 2), "A", TEXT, 18)
+    _label(draw, (pixels - 12, pixels / 2), "P", TEXT, 18)
+    for row, (text, colour) in enumerate((("earlier", HEIGHTS), ("later", REGIONS))):
+        _label(draw, (42, pixels - 34 + 18 * row), text, colour, 15)
+    caption = f"{later.level} from the side, laid onto itself: its outline in both studies."
+    alt = f"Midsagittal section of {later.level}, anterior at the left; {caption}"
+    return Picture(f"changed_{later.level}.png", _png(canvas), caption, alt)
 
 
 # -- the view from the side -------------------------------------------------------------------
