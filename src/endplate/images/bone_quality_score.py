@@ -16,7 +16,7 @@ from endplate.evidence import Evidence
 from endplate.images.frame import Block, Bools
 from endplate.images.hounsfield import Interior
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
-from endplate.images.volume import Points, Volume
+from endplate.images.volume import Acquisition, Points, Volume
 
 MARROW_LEVELS = ("L1", "L2", "L3", "L4")
 # Fluid is measured this far (mm) inside its label, and a whole voxel at least.
@@ -41,6 +41,19 @@ class Score:
     estimate: Estimate
     marrow: Mapping[str, Signal]
     fluid: Signal
+
+
+def weighting(taken: Acquisition, evidence: Evidence) -> str:
+    """``T1``, ``T2``, ``other`` or ``unknown``: how an MR was weighted, by its times."""
+    if taken.echo_time is None:
+        return "unknown"
+    if evidence.row("measurement.disc.echo_time_from").met(taken.echo_time):
+        return "T2"
+    times = {"echo_time": taken.echo_time, "repetition_time": taken.repetition_time}
+    short = all(
+        x is not None and evidence.row(f"measurement.vbq.{n}_to").met(x) for n, x in times.items()
+    )
+    return "T1" if short else "other"
 
 
 def marrow(interior: Interior, evidence: Evidence) -> Signal:

@@ -6,7 +6,7 @@ silence. A doubtful result keeps its number and says what is doubtful.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,11 +15,12 @@ from endplate import evidence as evidence_of
 from endplate import vocabulary
 from endplate.evidence import Evidence
 from endplate.facts import Fact, InputProblem, Problem, Side, in_order
-from endplate.images import bone_quality_score, gates, hounsfield, picture
+from endplate.images import bone_quality_score, gates, hounsfield, muscle, picture
 from endplate.images.frame import Block, Bools, blocks
 from endplate.images.hounsfield import Density, Interior
 from endplate.images.metal import Found, metal
 from endplate.images.picture import Picture, Shown
+from endplate.images.result import Missing, Result
 from endplate.images.vertebra import (
     METHOD,
     Estimate,
@@ -37,8 +38,9 @@ from endplate.posture import Posture
 MEASURABLE = Span(Level.C3, Level.L6)
 L1_TO_L4 = Span(Level.L1, Level.L4)
 EVERYTHING = frozenset(
-    {"heights", "attenuation", "totalsegmentator", "bone_quality_score", "metal", "pictures"}
-)
+    {"heights", "attenuation", "totalsegmentator", "bone_quality_score", "metal", "pictures",
+     "muscle"}
+)  # fmt: skip
 # One voxel of so many stands for a body where only its distance from metal is asked.
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
@@ -93,6 +95,8 @@ def measure(
     modality: str | None = None,
     instrumented: Collection[str] = (),
     quantities: Collection[str] = EVERYTHING,
+    body_height: float | None = None,
+    also: Mapping[str, Volume] | None = None,
 ) -> Measured:
     """Measure all vertebrae of a mask, or those named.
 
@@ -112,6 +116,10 @@ def measure(
         Levels that are known to hold implants; their density is not used.
     quantities
         Which of `EVERYTHING` is wanted.
+    body_height
+        In cm, for the muscle index.
+    also
+        Further images of the same voxels: ``fat`` and ``water``.
 
     Raises
     ------
@@ -136,6 +144,8 @@ def measure(
         wanted=wanted,
         posture=posture or (image.acquisition.posture if image is not None else None),
         instrumented=frozenset(level_of(n).value for n in instrumented),
+        body_height=body_height,
+        also=_on_same_grid(also or {}, mask),
     )
     return run.all(None if levels is None else [level_of(n).value for n in levels])
 
@@ -161,6 +171,18 @@ def _usable(mask: Mask, image: Volume | None) -> Mask:
             )
         volume = replace(volume, array=whole.astype(np.int32))
     return replace(mask, volume=volume)
+
+
+def _on_same_grid(also: Mapping[str, Volume], mask: Mask) -> Mapping[str, Volume]:
+    """The further images, if all of them are registered with the mask."""
+    for role, image in also.items():
+        if not image.same_grid(mask.volume, float(image.spacing.min()) / 10):
+            raise InputProblem(
+                f"Image given as {role}: cannot be used with the first image. It needs the same "
+                f"grid of {_size(mask.volume)} voxels in the same place; its own has "
+                f"{_size(image)}. Register it and resample it onto the first image."
+            )
+    return also
 
 
 def _size(volume: Volume) -> str:
@@ -199,6 +221,8 @@ class _Run:
     wanted: frozenset[str]
     posture: Posture | None
     instrumented: frozenset[str]
+    body_height: float | None
+    also: Mapping[str, Volume]
     facts: list[Fact] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     vertebrae: dict[str, Vertebra] = field(default_factory=dict)
@@ -237,6 +261,8 @@ class _Run:
             self._attenuation(image, found)
         elif image is not None and "bone_quality_score" in self.wanted:
             self._bone_quality_score(image, there)
+        if image is not None and "muscle" in self.wanted:
+            self._muscle(image, there)
         return Measured(
             facts=in_order(self.facts),
             pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
@@ -647,6 +673,37 @@ class _Run:
         if taken.contrast:
             doubts.append("contrast was given")
         return doubts
+
+    # -- muscle --
+
+    def _muscle(self, image: Volume, there: Mapping[str, Block]) -> None:
+        known = (there, self.vertebrae, self.evidence)
+        doubts = muscle.Doubts(area=self._slice_doubts(), density=self._scan_doubts())
+        if image.acquisition.modality == "CT":
+            self._take(muscle.on_ct(image, *known, doubts, self.body_height))
+        else:
+            weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
+            self._take(muscle.on_mr(image, *known, doubts, weighting))
+        if {"fat", "water"} <= set(self.also):
+            self._take(muscle.on_dixon(self.also["fat"], self.also["water"], *known))
+
+    def _take(self, results: Iterable[Result | Missing]) -> None:
+        """Results as facts with what is known of the acquisition; what is missing as problems."""
+        for one in results:
+            if isinstance(one, Missing):
+                says = f"{one.what} was not measured: {one.reason}"
+                self._problem(f"measurement.{one.code}", says, one.try_)
+                continue
+            details: dict[str, float | str] = {**self._taken(), **one.details}
+            value: float | str
+            value, interval = one.value, None  # type: ignore[assignment]
+            if isinstance(one.value, Estimate):
+                value, interval = one.value.value, one.value.interval
+                details["standard_error"] = round(one.value.error, 3)
+            self._fact(
+                one.what, value, level=one.level, side=one.side, interval=interval,
+                doubts=one.doubts, details=details, method=one.method,
+            )  # fmt: skip
 
     # -- pictures --
 
