@@ -3,25 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from endplate import evidence, levels, rules
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.case import CaseImage, paired
 from endplate.exchange.dicom.series import find_series
+from endplate.exchange.disc_calibration import read_calibration
 from endplate.exchange.files import write_files
 from endplate.exchange.masks import read_image, read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
-from endplate.images.measure import Measured
+from endplate.images.measure import ROLES, Measured
 from endplate.images.measure import measure as measured
 from endplate.images.volume import Volume
 from endplate.levels import Level
 from endplate.posture import Posture
 from endplate.record import PatientRecord
 from endplate.report.html import fact_value
+from endplate.vocabulary import concept
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """What muscle and discs can need besides image and mask, as it was typed.
+
+    Attributes
+    ----------
+    height
+        Body height, cm.
+    also
+        ``fat=FILE`` and the like.
+    calibration
+        The file by which Pfirrmann grades are suggested.
+    """
+
+    height: float | None = None
+    also: Sequence[str] = ()
+    calibration: Path | None = None
+
+    def given(self) -> dict[str, Any]:
+        """As arguments of `endplate.images.measure.measure`."""
+        limits = concept("person.height").plausible
+        if self.height is not None and limits and not limits[0] <= self.height <= limits[1]:
+            raise InputProblem(
+                f"--height: is not understood. A body height in cm from {limits[0]:g} to "
+                f"{limits[1]:g} is needed; it is outside. Write it like --height 172."
+            )
+        path = self.calibration
+        calibration = None if path is None else read_calibration(_existing(path))
+        return {"body_height": self.height, "also": self._images(), "calibration": calibration}
+
+    def _images(self) -> dict[str, Volume]:
+        found = {}
+        for text in self.also:
+            role, _, path = text.partition("=")
+            if role not in ROLES or not path:
+                raise InputProblem(
+                    f"--also: is not understood. It is {', '.join(ROLES)} with a file, like "
+                    f"fat=FILE; got {role!r}. Write it so."
+                )
+            found[role], _ = _image(Path(path))
+        return found
 
 
 def measure(
@@ -33,6 +80,7 @@ def measure(
     only: str | None,
     out: Path | None,
     *,
+    tissue: Tissue | None = None,
     as_json: bool,
 ) -> None:
     """Measure, print, and write the JSON and the pictures if a folder is given."""
@@ -47,7 +95,8 @@ def measure(
     whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
     pairs, noted = paired([whole], masks)
     (volume, mask) = pairs[0]
-    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality)
+    more = (tissue or Tissue()).given()
+    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality, **more)
     problems = [*problems, *noted, *found.problems]
     findings = _findings(found)
     if out is not None:

@@ -15,7 +15,16 @@ from endplate import evidence as evidence_of
 from endplate import vocabulary
 from endplate.evidence import Evidence
 from endplate.facts import Fact, InputProblem, Problem, Side, in_order
-from endplate.images import bone_quality_score, gates, hounsfield, muscle, picture
+from endplate.images import (
+    bone_quality_score,
+    disc,
+    disc_grade,
+    endplate_band,
+    gates,
+    hounsfield,
+    muscle,
+    picture,
+)
 from endplate.images.frame import Block, Bools, blocks
 from endplate.images.hounsfield import Density, Interior
 from endplate.images.metal import Found, metal
@@ -39,8 +48,12 @@ MEASURABLE = Span(Level.C3, Level.L6)
 L1_TO_L4 = Span(Level.L1, Level.L4)
 EVERYTHING = frozenset(
     {"heights", "attenuation", "totalsegmentator", "bone_quality_score", "metal", "pictures",
-     "muscle"}
+     "muscle", "discs"}
 )  # fmt: skip
+# What a further image of the same voxels can show.
+ROLES = ("fat", "water", "T1", "T2")
+# What is measured on the mask alone.
+_WITHOUT_IMAGE = frozenset({"heights", "discs"})
 # One voxel of so many stands for a body where only its distance from metal is asked.
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
@@ -54,6 +67,10 @@ _METHODS = {
     "ct.hounsfield.totalsegmentator_mean": "totalsegmentator.spine_report/2.18.0",
     "ct.hounsfield.totalsegmentator_median": "totalsegmentator.spine_report/2.18.0",
     "mr.vertebral_bone_quality": "endplate.mr.vertebral_bone_quality/1",
+    **{
+        f"mr.cervical_bone_quality.{place.lower()}": "endplate.mr.cervical_bone_quality/1"
+        for place in bone_quality_score.CERVICAL_FLUID
+    },
     "mr.marrow_signal": "endplate.mr.vertebral_bone_quality/1",
     "mr.csf_signal": "endplate.mr.vertebral_bone_quality/1",
 }
@@ -97,6 +114,7 @@ def measure(
     quantities: Collection[str] = EVERYTHING,
     body_height: float | None = None,
     also: Mapping[str, Volume] | None = None,
+    calibration: disc_grade.Calibration | None = None,
 ) -> Measured:
     """Measure all vertebrae of a mask, or those named.
 
@@ -119,7 +137,9 @@ def measure(
     body_height
         In cm, for the muscle index.
     also
-        Further images of the same voxels: ``fat`` and ``water``.
+        Further images on the same voxels, by which of `ROLES` they show.
+    calibration
+        By which a Pfirrmann grade is suggested; without one none is.
 
     Raises
     ------
@@ -134,9 +154,7 @@ def measure(
     mask = _usable(mask, image)
     if image is not None:
         image = _with_known(image, modality, posture)
-    wanted = (
-        frozenset(quantities) if image is not None else frozenset({"heights"}) & set(quantities)
-    )
+    wanted = frozenset(quantities) if image is not None else _WITHOUT_IMAGE & set(quantities)
     run = _Run(
         image=image,
         mask=mask,
@@ -146,6 +164,7 @@ def measure(
         instrumented=frozenset(level_of(n).value for n in instrumented),
         body_height=body_height,
         also=_on_same_grid(also or {}, mask),
+        calibration=calibration,
     )
     return run.all(None if levels is None else [level_of(n).value for n in levels])
 
@@ -223,6 +242,7 @@ class _Run:
     instrumented: frozenset[str]
     body_height: float | None
     also: Mapping[str, Volume]
+    calibration: disc_grade.Calibration | None
     facts: list[Fact] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     vertebrae: dict[str, Vertebra] = field(default_factory=dict)
@@ -263,6 +283,8 @@ class _Run:
             self._bone_quality_score(image, there)
         if image is not None and "muscle" in self.wanted:
             self._muscle(image, there)
+        if "discs" in self.wanted:
+            self._discs(image, there)
         return Measured(
             facts=in_order(self.facts),
             pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
@@ -602,7 +624,7 @@ class _Run:
 
     def _bone_quality_score(self, image: Volume, there: Mapping[str, Block]) -> None:
         taken = self._taken()
-        marrows = {}
+        marrows: dict[str, bone_quality_score.Signal] = {}
         for name, vertebra in self.vertebrae.items():
             interior = self.interiors[name] = Interior(vertebra, image, self.evidence)
             try:
@@ -611,12 +633,48 @@ class _Run:
                 self._not_measured(name, "its marrow signal", str(problem), "too_few_voxels")
                 continue
             usable, reasons = self._usable_at(name, Found())
-            if usable["usable"] == "yes" and name in bone_quality_score.MARROW_LEVELS:
+            if usable["usable"] == "yes":
                 marrows[name] = signal
             details: dict[str, float | str] = {**taken, **usable, "voxels": float(signal.voxels)}
             doubts = (*self.doubts[name], *reasons)
             self._estimate("mr.marrow_signal", signal.estimate, name, doubts, details,
                            _METHODS["mr.marrow_signal"])  # fmt: skip
+        if set(bone_quality_score.CERVICAL) & set(self.vertebrae):
+            self._cervical_scores(image, there, marrows)
+            if not set(bone_quality_score.MARROW_LEVELS) & set(there):
+                return
+        self._lumbar_score(image, there, marrows)
+
+    def _cervical_scores(
+        self,
+        image: Volume,
+        there: Mapping[str, Block],
+        marrows: Mapping[str, bone_quality_score.Signal],
+    ) -> None:
+        found = bone_quality_score.cervical(image, there, self.vertebrae, marrows, self.evidence)
+        for place, score in found.items():
+            if not isinstance(score, str):
+                what = f"mr.cervical_bone_quality.{place.lower()}"
+                self._score(score, score.fluid, what, bone_quality_score.CERVICAL, "C3-C6")
+        reasons = dict.fromkeys(s for s in found.values() if isinstance(s, str))
+        for reason in reasons:
+            places = ", ".join(p for p, s in found.items() if s == reason)
+            self._problem(
+                "measurement.cervical_bone_quality",
+                f"The cervical bone quality score with the fluid at {places} was not measured: "
+                f"{reason}",
+                "Give a mask of C2 to T1 and of the fluid, on a T1 image.",
+            )
+
+    def _lumbar_score(
+        self,
+        image: Volume,
+        there: Mapping[str, Block],
+        usable_marrows: Mapping[str, bone_quality_score.Signal],
+    ) -> None:
+        taken = self._taken()
+        lumbar = bone_quality_score.MARROW_LEVELS
+        marrows = {n: s for n, s in usable_marrows.items() if n in lumbar}
         try:
             fewest = self.evidence.row("measurement.vbq.least_levels").number
             if len(marrows) < fewest:
@@ -639,11 +697,25 @@ class _Run:
             "mr.csf_signal", fluid.estimate, fluid.level, fluid.doubts,
             {**taken, "voxels": float(fluid.voxels)}, _METHODS["mr.csf_signal"],
         )  # fmt: skip
-        self._score(score, fluid)
+        self._score(score, fluid, "mr.vertebral_bone_quality", lumbar, str(L1_TO_L4))
+        known = {n: self.doubts[n] for n in self.vertebrae if n in usable_marrows}
+        self._take(
+            endplate_band.endplate_quality(
+                image, self.vertebrae, known, fluid, self.evidence,
+                tuple(self._acquisition_doubts()),
+            )
+        )  # fmt: skip
 
-    def _score(self, score: bone_quality_score.Score, fluid: bone_quality_score.Signal) -> None:
+    def _score(
+        self,
+        score: bone_quality_score.Score,
+        fluid: bone_quality_score.Signal,
+        what: str,
+        wanted: Sequence[str],
+        level: str,
+    ) -> None:
         names = sorted(score.marrow, key=Level)
-        out = [n for n in bone_quality_score.MARROW_LEVELS if n not in names]
+        out = [n for n in wanted if n not in names]
         doubts = list(fluid.doubts)
         doubts += [f"{', '.join(out)} could not be used"] if out else []
         doubts += self._acquisition_doubts()
@@ -653,8 +725,7 @@ class _Run:
             **self._taken(), "levels": ", ".join(names), "left_out": ", ".join(out),
             "csf_level": fluid.level,
         }  # fmt: skip
-        what = "mr.vertebral_bone_quality"
-        self._estimate(what, score.estimate, str(L1_TO_L4), tuple(doubts), details, _METHODS[what])
+        self._estimate(what, score.estimate, level, tuple(doubts), details, _METHODS[what])
 
     def _acquisition_doubts(self) -> list[str]:
         assert self.image is not None
@@ -687,6 +758,51 @@ class _Run:
         if {"fat", "water"} <= set(self.also):
             self._take(muscle.on_dixon(self.also["fat"], self.also["water"], *known))
 
+    # -- discs and endplates --
+
+    def _discs(self, image: Volume | None, there: Mapping[str, Block]) -> None:
+        slices = self._slice_doubts()
+        found: list[Result | Missing] = []
+        known = list(disc.discs(there, self.vertebrae))
+        found += [d for d in known if isinstance(d, Missing)]
+        every = [d for d in known if isinstance(d, disc.Disc)]
+        for one in every:
+            found.append(disc.height_index(one, self.evidence, (*slices, *self._beside(one))))
+        if image is not None and image.acquisition.modality == "MR":
+            found += self._disc_signals(image, there, every)
+        if self.calibration and image is not None and image.acquisition.modality == "MR":
+            ready = [r for r in found if isinstance(r, Result)]
+            found += [disc_grade.suggestion(d.level, ready, self.calibration) for d in every]
+        self._take(found)
+
+    def _beside(self, one: disc.Disc) -> list[str]:
+        """What is doubtful about the vertebrae beside a disc."""
+        names = [v.level for v in (one.upper, one.lower) if v is not None]
+        return [f"{n}: {d}" for n in names for d in self.doubts[n]]
+
+    def _disc_signals(
+        self, image: Volume, there: Mapping[str, Block], every: Sequence[disc.Disc]
+    ) -> list[Result | Missing]:
+        weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
+        found: list[Result | Missing] = []
+        if weighting != "T1" and every:
+            doubts = list(self._slice_doubts())
+            if weighting != "T2":
+                doubts.append(
+                    "whether the image is T2-weighted is unknown"
+                    if weighting == "unknown"
+                    else "the image is not T2-weighted"
+                )
+            usable = [n for n in self.vertebrae if n not in self.instrumented]
+            fluid = disc.reference_fluid(image, there, self.vertebrae, usable, self.evidence)
+            for one in every:
+                own = (*doubts, *self._beside(one))
+                found += disc.signals(one, image, fluid, self.evidence, own)
+        images = {w: v for w, v in {weighting: image, **self.also}.items() if w in ("T1", "T2")}
+        if len(images) == 2:
+            found += endplate_band.signal_ratios(images, self.vertebrae, self.evidence, self.doubts)
+        return found
+
     def _take(self, results: Iterable[Result | Missing]) -> None:
         """Results as facts with what is known of the acquisition; what is missing as problems."""
         for one in results:
@@ -699,7 +815,7 @@ class _Run:
             value, interval = one.value, None  # type: ignore[assignment]
             if isinstance(one.value, Estimate):
                 value, interval = one.value.value, one.value.interval
-                details["standard_error"] = round(one.value.error, 3)
+                details["standard_error"] = float(f"{one.value.error:.3g}")
             self._fact(
                 one.what, value, level=one.level, side=one.side, interval=interval,
                 doubts=one.doubts, details=details, method=one.method,

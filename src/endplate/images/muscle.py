@@ -117,7 +117,7 @@ def on_ct(
         return
     level = next((n for n in LEVELS if n in vertebrae), None)
     if level is None:
-        yield _no_level("The muscles")
+        yield _no_level(LEVELS)
         return
     plane = Slice(vertebrae[level], _grid(blocks))
     more = () if level == LEVELS[0] else (f"measured at {level}, as {LEVELS[0]} was not measured",)
@@ -162,6 +162,8 @@ def on_mr(
     weighting
         As `endplate.images.bone_quality_score.weighting` says; fat is looked for on T2 alone.
     """
+    if _muscles(blocks) and not set(LUMBAR) & set(vertebrae):
+        yield _no_level(LUMBAR)
     for plane, more in _lumbar_slices(blocks, vertebrae, evidence):
         values = np.asarray(plane.of(image.array), np.float64)
         regions = {}
@@ -273,9 +275,9 @@ def _missing(said: str, reason: str, code: str, try_: str = _TRY) -> Missing:
     return Missing(what=said, reason=reason, code=f"muscle.{code}", try_=try_)
 
 
-def _no_level(said: str) -> Missing:
+def _no_level(levels: Sequence[str]) -> Missing:
     return _missing(
-        said, f"none of {', '.join(LEVELS)} could be measured", "no_level",
+        "The muscle", f"none of {', '.join(levels)} could be measured", "no_level",
         "Give a mask of the vertebrae, too.",
     )  # fmt: skip
 

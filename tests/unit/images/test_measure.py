@@ -197,7 +197,7 @@ def test_levels_that_are_asked_for_and_are_not_there_are_said(made):
 
 def test_geometry_needs_no_image(made):
     found = measure(None, made.mask, levels=["L3"])
-    assert {f.what.split(".")[0] for f in found.facts} == {"vertebra"}
+    assert {f.what.split(".")[0] for f in found.facts} == {"vertebra", "disc"}
 
 
 # -- odd input --
