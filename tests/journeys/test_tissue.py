@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +58,11 @@ def ct(tmp_path_factory) -> Path:
 def measured(capsys, *arguments: str) -> dict[tuple[str, str | None], dict]:
     assert main(["measure", *arguments, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)["facts"]
-    return {(f["what"], f.get("side")): f for f in facts if f["what"].startswith(("muscle", "disc",
-                                                                                  "mr."))}  # fmt: skip
+    return {
+        (f["what"], f.get("side")): f
+        for f in facts
+        if f["what"].startswith(("muscle", "disc", "mr."))
+    }
 
 
 def test_the_index_needs_the_whole_wall_and_the_height(ct, capsys):
@@ -118,3 +122,17 @@ def test_fat_water_t1_and_a_calibration_go_with_an_mr(tmp_path, capsys):
     )  # fmt: skip
     assert ("mr.superior_endplate_band.t1", None) in both
     assert ("mr.superior_endplate_band.t2", None) in both
+
+
+def test_a_case_takes_the_height_from_the_record(ct, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(ct, case)
+    (case / "case.toml").write_text(
+        'labels = "totalsegmentator"\nmodality = "CT"\non = 2026-01-31\n'
+        '[person]\nheight = { value = 170, unit = "cm" }\n'
+    )
+    assert main(["plan", str(case), "--out", str(tmp_path / "out"), "--on", "2026-02-01"]) == 0
+    facts = json.loads((tmp_path / "out" / "plan.json").read_text())["facts"]
+    (index,) = (f for f in facts if f["what"] == "muscle.skeletal.index")
+    (area,) = (f for f in facts if f["what"] == "muscle.skeletal.area")
+    assert index["value"] == pytest.approx(area["value"] / 1.7**2, rel=1e-3)

@@ -810,16 +810,16 @@ class _Run:
                 says = f"{one.what} was not measured: {one.reason}"
                 self._problem(f"measurement.{one.code}", says, one.try_)
                 continue
-            details: dict[str, float | str] = {**self._taken(), **one.details}
-            value: float | str
-            value, interval = one.value, None  # type: ignore[assignment]
+            details = {**self._taken(), **one.details}
             if isinstance(one.value, Estimate):
-                value, interval = one.value.value, one.value.interval
-                details["standard_error"] = float(f"{one.value.error:.3g}")
-            self._fact(
-                one.what, value, level=one.level, side=one.side, interval=interval,
-                doubts=one.doubts, details=details, method=one.method,
-            )  # fmt: skip
+                self._estimate(
+                    one.what, one.value, one.level, one.doubts, details, one.method, one.side
+                )
+            else:
+                self._fact(
+                    one.what, one.value, level=one.level, side=one.side, doubts=one.doubts,
+                    details=details, method=one.method,
+                )  # fmt: skip
 
     # -- pictures --
 
@@ -897,11 +897,12 @@ class _Run:
         doubts: tuple[str, ...],
         details: Mapping[str, float | str],
         method: str,
+        side: Side | None = None,
     ) -> None:
         """A fact with its interval; refused where no person can have such a value."""
         low, high = estimate.interval
         self._fact(
-            what, estimate.value, level=level, interval=(low, high), doubts=doubts,
+            what, estimate.value, level=level, side=side, interval=(low, high), doubts=doubts,
             details={**details, "standard_error": round(estimate.error, 3)}, method=method,
         )  # fmt: skip
 
@@ -927,6 +928,9 @@ class _Run:
                 )  # fmt: skip
                 return
             value = round(number, 3)
+            if interval and concept.plausible:  # no share of less than nothing
+                ends = concept.plausible
+                interval = (max(interval[0], ends[0]), min(interval[1], ends[1]))
             interval = interval and (round(interval[0], 3), round(interval[1], 3))
         self.facts.append(
             Fact(

@@ -26,7 +26,7 @@ class Result:
     what: str
     value: Estimate | str
     method: str
-    level: str | None = None
+    level: str
     side: Side | None = None
     doubts: tuple[str, ...] = ()
     details: Mapping[str, float | str] = field(default_factory=dict)
