@@ -248,6 +248,7 @@ def cervical(
     blocks: Mapping[str, Block],
     vertebrae: Mapping[str, Vertebra],
     marrows: Mapping[str, Signal],
+    usable: Sequence[str],
     evidence: Evidence,
 ) -> dict[str, Score | str]:
     """The three cervical scores by where their fluid is; the reason where one cannot be had.
@@ -256,6 +257,8 @@ def cervical(
     ----------
     marrows
         The signals of the vertebrae that may be used.
+    usable
+        Where the fluid may be measured.
     """
     bodies = {n: marrows[n] for n in CERVICAL if n in marrows}
     if len(bodies) < evidence.row("measurement.vbq.least_levels").number:
@@ -266,9 +269,8 @@ def cervical(
     found: dict[str, Score | str] = {}
     for place in CERVICAL_FLUID:
         try:
-            found[place] = score(
-                bodies, fluid(image, blocks, known, list(known), evidence, (place,))
-            )
+            behind = fluid(image, blocks, known, usable, evidence, (place,))
+            found[place] = score(bodies, behind)
         except NotMeasurable as problem:
             found[place] = str(problem)
     return found

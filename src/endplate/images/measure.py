@@ -651,7 +651,10 @@ class _Run:
         there: Mapping[str, Block],
         marrows: Mapping[str, bone_quality_score.Signal],
     ) -> None:
-        found = bone_quality_score.cervical(image, there, self.vertebrae, marrows, self.evidence)
+        usable = [n for n in ("C2", *self.vertebrae) if n not in self.instrumented]
+        found = bone_quality_score.cervical(
+            image, there, self.vertebrae, marrows, usable, self.evidence
+        )
         for place, score in found.items():
             if not isinstance(score, str):
                 what = f"mr.cervical_bone_quality.{place.lower()}"
@@ -756,61 +759,83 @@ class _Run:
             weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
             self._take(muscle.on_mr(image, *known, doubts, weighting))
         if {"fat", "water"} <= set(self.also):
-            self._take(muscle.on_dixon(self.also["fat"], self.also["water"], *known))
+            fat, water = self.also["fat"], self.also["water"]
+            self._take(muscle.on_dixon(fat, water, *known), fat)
 
     # -- discs and endplates --
 
     def _discs(self, image: Volume | None, there: Mapping[str, Block]) -> None:
         slices = self._slice_doubts()
-        found: list[Result | Missing] = []
         known = list(disc.discs(there, self.vertebrae))
-        found += [d for d in known if isinstance(d, Missing)]
+        self._take(d for d in known if isinstance(d, Missing))
         every = [d for d in known if isinstance(d, disc.Disc)]
-        for one in every:
-            found.append(disc.height_index(one, self.evidence, (*slices, *self._beside(one))))
-        if image is not None and image.acquisition.modality == "MR":
-            found += self._disc_signals(image, there, every)
-        if self.calibration and image is not None and image.acquisition.modality == "MR":
-            ready = [r for r in found if isinstance(r, Result)]
-            found += [disc_grade.suggestion(d.level, ready, self.calibration) for d in every]
-        self._take(found)
+        heights = [disc.height_index(d, self.evidence, (*slices, *self._beside(d))) for d in every]
+        self._take(heights)
+        if image is None or image.acquisition.modality != "MR":
+            return
+        weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
+        images = {w: v for w, v in {weighting: image, **self.also}.items() if w in ("T1", "T2")}
+        if "T2" in images or weighting != "T1":
+            doubts = {"T2": (), "unknown": ("whether the image is T2-weighted is unknown",)}.get(
+                "T2" if "T2" in images else weighting, ("the image is not T2-weighted",)
+            )
+            self._disc_signals(images.get("T2", image), there, every, heights, (*slices, *doubts))
+        if len(images) == 2:
+            for name, one in images.items():
+                self._take(
+                    endplate_band.signal_ratios(
+                        {name: one}, self.vertebrae, self.evidence, self.doubts
+                    ),
+                    one,
+                )
+
+    def _disc_signals(
+        self,
+        image: Volume,
+        there: Mapping[str, Block],
+        every: Sequence[disc.Disc],
+        heights: Sequence[Result | Missing],
+        doubts: tuple[str, ...],
+    ) -> None:
+        """The signals of the discs, and what a calibration makes of them and the heights."""
+        usable = [n for n in self.vertebrae if n not in self.instrumented]
+        fluid = disc.reference_fluid(image, there, self.vertebrae, usable, self.evidence)
+        found = [
+            signal
+            for one in every
+            for signal in disc.signals(
+                one, image, fluid, self.evidence, (*doubts, *self._beside(one))
+            )
+        ]
+        self._take(found, image)
+        if self.calibration is not None:
+            ready = [r for r in (*heights, *found) if isinstance(r, Result)]
+            self._take(
+                [disc_grade.suggestion(d.level, ready, self.calibration) for d in every], image
+            )
 
     def _beside(self, one: disc.Disc) -> list[str]:
         """What is doubtful about the vertebrae beside a disc."""
         names = [v.level for v in (one.upper, one.lower) if v is not None]
         return [f"{n}: {d}" for n in names for d in self.doubts[n]]
 
-    def _disc_signals(
-        self, image: Volume, there: Mapping[str, Block], every: Sequence[disc.Disc]
-    ) -> list[Result | Missing]:
-        weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
-        found: list[Result | Missing] = []
-        if weighting != "T1" and every:
-            doubts = list(self._slice_doubts())
-            if weighting != "T2":
-                doubts.append(
-                    "whether the image is T2-weighted is unknown"
-                    if weighting == "unknown"
-                    else "the image is not T2-weighted"
-                )
-            usable = [n for n in self.vertebrae if n not in self.instrumented]
-            fluid = disc.reference_fluid(image, there, self.vertebrae, usable, self.evidence)
-            for one in every:
-                own = (*doubts, *self._beside(one))
-                found += disc.signals(one, image, fluid, self.evidence, own)
-        images = {w: v for w, v in {weighting: image, **self.also}.items() if w in ("T1", "T2")}
-        if len(images) == 2:
-            found += endplate_band.signal_ratios(images, self.vertebrae, self.evidence, self.doubts)
-        return found
+    def _take(self, results: Iterable[Result | Missing], image: Volume | None = None) -> None:
+        """Results as facts with what is known of the acquisition; what is missing as problems.
 
-    def _take(self, results: Iterable[Result | Missing]) -> None:
-        """Results as facts with what is known of the acquisition; what is missing as problems."""
+        Parameters
+        ----------
+        image
+            The one that was measured, where it is not the first.
+        """
+        taken = self._taken(image)
+        if image is not None and image is not self.image:
+            taken["image"] = image.name or "a further image"
         for one in results:
             if isinstance(one, Missing):
                 says = f"{one.what} was not measured: {one.reason}"
                 self._problem(f"measurement.{one.code}", says, one.try_)
                 continue
-            details = {**self._taken(), **one.details}
+            details = {**taken, **one.details}
             if isinstance(one.value, Estimate):
                 self._estimate(
                     one.what, one.value, one.level, one.doubts, details, one.method, one.side
@@ -845,17 +870,18 @@ class _Run:
 
     # -- facts --
 
-    def _taken(self) -> dict[str, float | str]:
+    def _taken(self, image: Volume | None = None) -> dict[str, float | str]:
         """What is known of the acquisition, and what is not, for every density."""
-        if self.image is None:
+        image = image or self.image
+        if image is None:
             return {}
-        taken = self.image.acquisition
+        taken = image.acquisition
         contrast = "unknown" if taken.contrast is None else "yes" if taken.contrast else "no"
         known: dict[str, float | str | None] = {
             "modality": taken.modality,
             "contrast": contrast,
-            "slice_spacing": round(float(self.image.spacing[self.image.slice_axis]), 3),
-            "spacing_smallest": round(float(self.image.spacing.min()), 3),
+            "slice_spacing": round(float(image.spacing[image.slice_axis]), 3),
+            "spacing_smallest": round(float(image.spacing.min()), 3),
             "scanner": taken.scanner,
         }
         if taken.modality == "CT":

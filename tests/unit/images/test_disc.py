@@ -122,6 +122,17 @@ def test_a_t1_image_has_no_disc_signal_and_an_unknown_one_is_doubted(made):
             assert ratios[0].quality == "ok"
 
 
+def test_a_t2_image_beside_a_t1_is_the_one_whose_discs_are_measured(made, found):
+    times = replace(made.image.acquisition, echo_time=10.0, repetition_time=600.0)
+    t1 = replace(made.image, array=made.image.array // 2, acquisition=times, name="t1")
+    facts = measure(t1, with_fluid(made), quantities=QUANTITIES, also={"T2": made.image}).facts
+    ratio = one(facts, RATIO, "L4-L5")
+    assert ratio.number == one(found, RATIO, "L4-L5").number and ratio.quality == "ok"
+    assert ratio.details["echo_time"] == 100.0 and ratio.details["image"] == "phantom"
+    assert one(facts, "mr.superior_endplate_band.t1", "L4").details["echo_time"] == 10.0
+    assert one(facts, "mr.superior_endplate_band.t2", "L4").details["echo_time"] == 100.0
+
+
 def test_a_ct_has_heights_and_no_signal():
     ct = phantom(Spine(first="L4", last="L5", pelvis=None), Scan(spacing=(1.5, 1.5, 1.5)))
     found = measure(ct.image, ct.mask, quantities=QUANTITIES, calibration=MADE)

@@ -60,6 +60,15 @@ def test_one_cervical_body_gives_no_score(neck):
     assert any("fewer than two" in p.says for p in found.problems)
 
 
+def test_no_fluid_is_measured_behind_an_implant(neck):
+    found = measure(
+        neck.image, with_fluid(neck, neck.body_mask), quantities=QUALITY, instrumented=("C5",)
+    )
+    scores = {f.what for f in found.facts if f.what.startswith("mr.cervical")}
+    assert scores == {VARIANTS["C2"], VARIANTS["T1"]}
+    assert one(found.facts, VARIANTS["C2"], "C3-C6").details["left_out"] == "C5"
+
+
 def test_another_acquisition_of_the_neck_is_doubted(neck):
     image = replace(neck.image, acquisition=replace(neck.image.acquisition, echo_time=100.0))
     facts = measure(image, with_fluid(neck, neck.body_mask), quantities=QUALITY).facts

@@ -336,8 +336,11 @@ def test_the_threshold_parts_two_groups_and_says_how_well():
     assert otsu(np.full(5, 3.0)) == (3.0, 0.0)
 
 
-def test_the_cut_offs_lie_where_the_evidence_has_them():
-    row = EVIDENCE.row("measurement.muscle.separation")
-    assert row.met(0.749) and not row.met(0.751)
-    row = EVIDENCE.row("measurement.muscle.swapped_fat")
-    assert row.met(50.1) and not row.met(50.0)
+@pytest.mark.parametrize(
+    "name, doubted, fine",
+    [("separation", 0.749, 0.75), ("swapped_fat", 50.1, 50.0), ("slice_tilt", 10.1, 10.0),
+     ("at_air", 0.051, 0.05), ("uneven", 20.1, 20.0)],
+)  # fmt: skip
+def test_both_sides_of_what_is_doubted(name, doubted, fine):
+    row = EVIDENCE.row(f"measurement.muscle.{name}")
+    assert row.met(doubted) and not row.met(fine)
