@@ -99,6 +99,17 @@ def measure(
     levels: Annotated[
         str | None, typer.Option(help="Only these levels, such as L1-L4 or L1,L3.")
     ] = None,
+    height: Annotated[
+        float | None, typer.Option(help="Body height in cm, for the muscle index.")
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="A registered image: fat=FILE and water=FILE, or T1=FILE, T2=FILE."),
+    ] = None,
+    disc_calibration: Annotated[
+        Path | None,
+        typer.Option(help="TOML or JSON file by which Pfirrmann grades are suggested."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -117,11 +128,14 @@ def measure(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Measure bone on an image with a mask: attenuation, heights, deformity, bone quality."""
+    """Measure bone, muscle and discs on an image with a mask: attenuation, heights, areas …"""
     from endplate.cli import measure as command
 
-    earlier = (earlier_image, earlier_mask or [], earlier_posture)
-    command.measure(image, mask, labels, posture, modality, levels, out, earlier, as_json=json)
+    command.measure(
+        image, mask, labels, posture, modality, levels, out,
+        earlier=(earlier_image, earlier_mask or [], earlier_posture),
+        tissue=command.Tissue(height, tuple(also or ()), disc_calibration), as_json=json,
+    )  # fmt: skip
 
 
 @app.command()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from endplate import evidence, levels, rules
 from endplate.cli import change
@@ -12,17 +14,62 @@ from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.case import CaseImage, paired
 from endplate.exchange.dicom.series import Series, find_series
+from endplate.exchange.disc_calibration import read_calibration
 from endplate.exchange.files import write_files
 from endplate.exchange.masks import read_image, read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
-from endplate.images.measure import Measured
+from endplate.images.measure import ROLES, Measured
 from endplate.images.measure import measure as measured
 from endplate.images.volume import Mask, Volume
 from endplate.levels import Level
 from endplate.posture import Posture
 from endplate.record import PatientRecord
 from endplate.report.html import fact_value
+from endplate.vocabulary import concept
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """What muscle and discs can need besides image and mask, as it was typed.
+
+    Attributes
+    ----------
+    height
+        Body height, cm.
+    also
+        ``fat=FILE`` and the like.
+    calibration
+        The file by which Pfirrmann grades are suggested.
+    """
+
+    height: float | None = None
+    also: Sequence[str] = ()
+    calibration: Path | None = None
+
+    def given(self) -> dict[str, Any]:
+        """As arguments of `endplate.images.measure.measure`."""
+        limits = concept("person.height").plausible
+        if self.height is not None and limits and not limits[0] <= self.height <= limits[1]:
+            raise InputProblem(
+                f"--height: is not understood. A body height in cm from {limits[0]:g} to "
+                f"{limits[1]:g} is needed; it is outside. Write it like --height 172."
+            )
+        path = self.calibration
+        calibration = None if path is None else read_calibration(_existing(path))
+        return {"body_height": self.height, "also": self._images(), "calibration": calibration}
+
+    def _images(self) -> dict[str, Volume]:
+        found = {}
+        for text in self.also:
+            role, _, path = text.partition("=")
+            if role not in ROLES or not path:
+                raise InputProblem(
+                    f"--also: is not understood. It is {', '.join(ROLES)} with a file, like "
+                    f"fat=FILE; got {role!r}. Write it so."
+                )
+            found[role], _, _ = _image(Path(path))
+        return found
 
 
 def measure(
@@ -35,6 +82,7 @@ def measure(
     out: Path | None,
     earlier: tuple[Path | None, Sequence[Path], str | None] = (None, (), None),
     *,
+    tissue: Tissue | None = None,
     as_json: bool,
 ) -> None:
     """Measure, print, and write the JSON and the pictures if a folder is given.
@@ -43,11 +91,13 @@ def measure(
     ----------
     earlier
         Image, masks and posture of an earlier study of the same person.
+    tissue
+        What muscles and discs are measured with besides.
     """
     _known(posture, set(Posture), "--posture")
     _known(modality, {"CT", "MR"}, "--modality")
     before = _before(*earlier, labels, modality, only)
-    later, problems, series = _study(image, mask_paths, labels, posture, modality, only)
+    later, problems, series = _study(image, mask_paths, labels, posture, modality, only, tissue)
     found = later.found
     findings = _findings(found)
     changed = None if before is None else change.changed(before[0], later)
@@ -115,6 +165,7 @@ def _study(
     posture: str | None,
     modality: str | None,
     only: str | None,
+    tissue: Tissue | None = None,
 ) -> tuple[change.Study, list[Problem], Series | None]:
     """One image with its masks, measured; what was met on the way; its series if it is DICOM."""
     volume, problems, series = _image(image)
@@ -126,7 +177,8 @@ def _study(
     whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
     pairs, noted = paired([whole], masks)
     (volume, mask) = pairs[0]
-    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality)
+    more = (tissue or Tissue()).given()
+    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality, **more)
     return change.Study(image, volume, mask, found), [*problems, *noted, *found.problems], series
 
 

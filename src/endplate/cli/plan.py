@@ -113,9 +113,14 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
     posture = case.record.facts and next(
         (str(f.value) for f in case.record.facts if f.what == "imaging.posture"), None
     )
+    tall = [f for f in case.record.facts if f.what == "person.height"]
+    newest = max(tall, key=lambda f: f.on or date.min, default=None)
     for number, (image, mask) in enumerate(pairs, 1):
         try:
-            found = measure(image, mask, posture=posture or None, modality=case.modality or None)
+            found = measure(
+                image, mask, posture=posture or None, modality=case.modality or None,
+                body_height=newest.number if newest else None,
+            )  # fmt: skip
         except UnknownModality as unknown:  # the rest of the case can be planned all the same
             problems.append(
                 Problem(problem="measurement.modality", says=str(unknown), where=image.name)

@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from endplate import evidence, levels
 from endplate.images import gates
-from endplate.images.frame import Plane
+from endplate.images.frame import Frame, Plane
 from endplate.images.volume import Acquisition, Mask, Volume
 from endplate.levels import USUAL, Column, Level
 from endplate.posture import Posture
@@ -33,6 +33,12 @@ Solid = Callable[[Grid, Grid, Grid], npt.NDArray[np.uint8]]
 # Width, depth and height of the bodies in mm, their wedge angle (anterior taller is positive) and
 # the height and angle of the disc below: plausible, and nobody's.
 _SHAPES: Mapping[str, tuple[float, float, float, float, float, float]] = {
+    "C2": (18, 16, 20, 0, 5.0, 2),
+    "C3": (17, 15.5, 14, -1, 5.0, 3),
+    "C4": (17.5, 15.5, 13.5, -1, 5.0, 3),
+    "C5": (18, 15.5, 13, -1, 5.0, 3),
+    "C6": (20, 16, 13, -1, 5.5, 3),
+    "C7": (23, 16.5, 14, -1, 5.0, 0),
     "T1": (29, 18, 16, -2, 4.5, -3),
     "T2": (28, 19, 17, -2, 4.0, -3),
     "T3": (27, 20, 17.5, -3, 4.0, -2),
@@ -57,13 +63,36 @@ _SHAPES: Mapping[str, tuple[float, float, float, float, float, float]] = {
 TISSUES_CT: Mapping[str, float] = {
     "air": -1000, "fat": -100, "soft": 45, "vessel": 45, "vessel_enhanced": 230, "disc": 85,
     "csf": 8, "cord": 38, "cortex": 420, "arch": 330, "pelvis": 260, "femur": 240, "metal": 3071,
+    "muscle": 52,
 }  # fmt: skip
 TISSUES_T1: Mapping[str, float] = {
     "air": 0, "fat": 900, "soft": 300, "vessel": 120, "vessel_enhanced": 800, "disc": 260,
     "csf": 150, "cord": 330, "cortex": 60, "arch": 320, "pelvis": 450, "femur": 480, "metal": 0,
+    "muscle": 250,
+}  # fmt: skip
+TISSUES_T2: Mapping[str, float] = {
+    "air": 0, "fat": 700, "soft": 220, "vessel": 30, "vessel_enhanced": 30, "disc": 380,
+    "csf": 1000, "cord": 330, "cortex": 40, "arch": 260, "pelvis": 300, "femur": 310, "metal": 0,
+    "muscle": 140,
+}  # fmt: skip
+# What a fat and a water image show: all signal of fat in the one, of the rest in the other.
+TISSUES_FAT: Mapping[str, float] = {
+    **dict.fromkeys(TISSUES_T1, 0.0), "fat": 500, "arch": 200, "pelvis": 250, "femur": 250,
+}  # fmt: skip
+TISSUES_WATER: Mapping[str, float] = {
+    **dict.fromkeys(TISSUES_T1, 500.0), "air": 0, "fat": 0, "cortex": 20, "arch": 200,
+    "metal": 0,
+}  # fmt: skip
+_WEIGHTED = {"T1": TISSUES_T1, "T2": TISSUES_T2, "fat": TISSUES_FAT, "water": TISSUES_WATER}
+# Repetition and echo time in ms, and the sequence's name.
+_TIMES = {
+    "T1": (600.0, 10.0, "T1 spin echo"), "T2": (3500.0, 100.0, "T2 turbo spin echo"),
+    "fat": (6.0, 2.4, "Dixon, fat"), "water": (6.0, 2.4, "Dixon, water"),
 }  # fmt: skip
 _SKIN_SEMI_AXES = (170.0, 120.0)  # of the trunk's outline, mm
 _FAT_THICKNESS = 18.0
+_TRUNK_MIDDLE = -28.0  # of that outline, along P
+_WALL = ((148.0, 98.0), (138.0, 88.0))  # semi-axes of the abdominal wall, outside and inside, mm
 _SUBVOXEL = 0.6  # mm: how finely a voxel is divided where a surface runs through it
 
 
@@ -133,6 +162,35 @@ class Pelvis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Muscles:
+    """Psoas and paraspinal muscles as elliptic columns beside one vertebra, and a wall of muscle.
+
+    Attributes
+    ----------
+    level
+        The vertebra that they stand beside, square to the person's long axis.
+    psoas, paraspinal
+        Semi-axes (mm): from left to right and from front to back, of the right muscle.
+    left
+        The left muscles' size in parts of the right ones'.
+    fat
+        Which part of each muscle's area is fat: a core of it.
+    wall
+        Whether there is an abdominal wall of muscle.
+    reach
+        How far they go up and down from the middle of the vertebra, mm.
+    """
+
+    level: str = "L3"
+    psoas: tuple[float, float] = (16.0, 21.0)
+    paraspinal: tuple[float, float] = (22.0, 12.0)
+    left: float = 0.9
+    fat: float = 0.1
+    wall: bool = False
+    reach: float = 32.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spine:
     """The anatomy that is asked for.
 
@@ -162,6 +220,10 @@ class Spine:
         Rotation matrix by which the whole person is turned in patient coordinates.
     mirrored
         Left and right exchanged.
+    muscles
+        None leaves them out.
+    discs
+        Level above a disc → its signal, where it is not the tissue's.
     """
 
     first: str = "T10"
@@ -180,6 +242,8 @@ class Spine:
     hip_metal: Literal["left", "right"] | None = None
     turned: npt.ArrayLike | None = None
     mirrored: bool = False
+    muscles: Muscles | None = None
+    discs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +264,9 @@ class Scan:
     offset
         Shift of the voxel grid against the anatomy, in voxels.
     modality, contrast
-        ``CT`` or ``MR`` (T1); whether contrast was given.
+        ``CT`` or ``MR``; whether contrast was given.
+    weighting
+        What an MR shows: ``T1``, ``T2``, or the ``fat`` or ``water`` image of a Dixon sequence.
     noise, noise_length
         Standard deviation, and length over which noise is correlated (mm; 0 for white noise).
     blur
@@ -216,6 +282,7 @@ class Scan:
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     modality: Literal["CT", "MR"] = "CT"
     contrast: bool = False
+    weighting: Literal["T1", "T2", "fat", "water"] = "T1"
     noise: float = 12.0
     noise_length: float = 0.0
     blur: float = 0.0
@@ -287,13 +354,39 @@ class TruePelvis:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TrueMuscle:
+    """One muscle: its area in a plane square to the person's long axis (cm²), its part of fat."""
+
+    area: float
+    fat: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TrueDisc:
+    """One disc: its heights at the places of the measurement (mm), and its signal."""
+
+    heights: tuple[float, float, float]
+    signal: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Truth:
-    """What is known about a phantom: its vertebrae from the head down, its pelvis, its metal."""
+    """What is known about a phantom: its vertebrae from the head down, its pelvis, its metal.
+
+    Attributes
+    ----------
+    muscles
+        By structure, such as ``iliopsoas_left``.
+    discs
+        By the vertebra above.
+    """
 
     vertebrae: Mapping[str, TrueVertebra]
     pelvis: TruePelvis | None
     metal: tuple[tuple[str, str, Vector], ...]
     csf: float
+    muscles: Mapping[str, TrueMuscle] = field(default_factory=dict)
+    discs: Mapping[str, TrueDisc] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -331,14 +424,14 @@ def phantom(spine: Spine | None = None, scan: Scan | None = None, *, seed: int =
     spine, scan = spine or Spine(), scan or Scan()
     anatomy = _Anatomy(spine)
     canvas = _Canvas(scan, *anatomy.bounds(scan.reach))
-    tissue = TISSUES_CT if scan.modality == "CT" else TISSUES_T1
+    tissue = TISSUES_CT if scan.modality == "CT" else _WEIGHTED[scan.weighting]
     if scan.soft_tissue:
         anatomy.paint_trunk(canvas, tissue, enhanced=scan.contrast)
     else:
         canvas.image[...] = tissue["air"]
     anatomy.paint(canvas, tissue, scan.modality)
     canvas.finish(np.random.default_rng(seed), scan)
-    return canvas.phantom(anatomy, scan, tissue["csf"])
+    return canvas.phantom(anatomy, scan, tissue)
 
 
 def demonstration(seed: int = 0) -> Phantom:
@@ -399,6 +492,20 @@ class _Shape:
         return code
 
 
+def _along(
+    frame: Frame, points: Vector, pose: tuple[Vector, Vector], shape: _Shape | None, end: float
+) -> Vector:
+    """How far along a frame's w an endplate lies from some points; without a shape it is flat."""
+    local = (frame.to_world(points) - pose[0]) @ pose[1]
+    rise = frame.axes[:, 2] @ pose[1]
+    w = np.zeros(points.shape[:-1])
+    for _ in range(6):  # the hollow is shallow: each round leaves a small part of the error
+        at = local + w[..., None] * rise
+        surface = end * shape.height(at[..., 0], at[..., 1]) / 2 if shape else 0.0
+        w = (surface - local[..., 2]) / rise[2]
+    return np.asarray(w)
+
+
 def _midpoints(length: float, count: int) -> Vector:
     return np.asarray((np.arange(count) + 0.5) / count * length - length / 2)
 
@@ -451,6 +558,7 @@ class _Part:
     high: tuple[float, float, float]
     tissues: tuple[str, ...]
     over: bool = False  # whether it replaces what is there already (metal)
+    above: str = ""  # the vertebra above, of a disc
 
     def corners(self) -> Vector:
         """The corners of its box, LPS mm, shape (8, 3)."""
@@ -471,7 +579,7 @@ class _Anatomy:
         self.pelvis = self._true_pelvis(spine.pelvis) if spine.pelvis and stands else None
         self.metal: list[tuple[str, str, Vector]] = []
         soft = [p for n in self.names for p in self._soft_parts(n)]
-        self.parts = [*self._vertebrae(), *self._below(), *soft, *self._metal()]
+        self.parts = [*self._vertebrae(), *self._below(), *soft, *self._muscles(), *self._metal()]
 
     def _levels(self) -> tuple[str, ...]:
         there = self.spine.column.levels
@@ -564,7 +672,8 @@ class _Anatomy:
     def _canal(self, name: str) -> tuple[float, float, float]:
         """Middle of the canal along v, and its half width and half depth, in the own frame."""
         body = self.bodies[name]
-        half_width, half_depth = 0.26 * body.width, 8.0
+        half_width = 11.0 if Level(name) <= Level.C7 else 0.26 * body.width
+        half_depth = 8.0
         return body.depth / 2 + half_depth, half_width, half_depth
 
     # -- solids --
@@ -664,7 +773,7 @@ class _Anatomy:
         return _Part(
             "disc", solid, centre, axes,
             (-body.width / 2, -body.depth / 2, -half - disc_height - 12),
-            (body.width / 2, body.depth / 2, -half + abs(body.dip) + 8), ("", "disc"),
+            (body.width / 2, body.depth / 2, -half + abs(body.dip) + 8), ("", "disc"), above=name,
         )  # fmt: skip
 
     def _below(self) -> list[_Part]:
@@ -689,6 +798,43 @@ class _Anatomy:
                 _Part(f"hip_{side}", _hip(sign, pelvis.head_radius, to_sacrum), hip, self.turned,
                       (-38, -48, -66), (38, 96, 140), ("", "cortex", "pelvis"))
             )  # fmt: skip
+        return parts
+
+    def _muscles(self) -> list[_Part]:
+        """Columns of muscle with a core of fat along the person's long axis, and the wall."""
+        asked = self.spine.muscles
+        self.true_muscles: dict[str, TrueMuscle] = {}
+        if asked is None:
+            return []
+        centre, _ = self.poses[asked.level]
+        depth = self.bodies[asked.level].depth
+        parts = []
+        for stem, (a, b), (u, v) in (
+            ("iliopsoas", asked.psoas, (45.0, 0.0)),
+            ("autochthon", asked.paraspinal, (31.0, depth / 2 + 39)),
+        ):
+            for side, sign, size in (("left", 1.0, asked.left), ("right", -1.0, 1.0)):
+                semi = a * size, b * size
+                at = centre + self.turned @ [sign * u, v, 0.0]
+                low = (-semi[0], -semi[1], -asked.reach)
+                high = (semi[0], semi[1], asked.reach)
+                name = f"{stem}_{side}"
+                solid = _column(semi, asked.fat, asked.reach)
+                parts.append(_Part(name, solid, at, self.turned, low, high, ("", "muscle", "fat")))
+                area = float(np.pi * semi[0] * semi[1] / 100)
+                self.true_muscles[name] = TrueMuscle(area=area, fat=asked.fat)
+        if asked.wall:
+            at = self.turned @ [0.0, _TRUNK_MIDDLE, (self.turned.T @ centre)[2]]
+            (a, b), (c, d) = _WALL
+            ring = _ring(_WALL, asked.reach)
+            parts.append(
+                _Part("skeletal_muscle", ring, at, self.turned, (-a, -b, -asked.reach),
+                      (a, b, asked.reach), ("", "muscle"))
+            )  # fmt: skip
+            wall = float(np.pi * (a * b - c * d) / 100)
+            whole = wall + sum(m.area for m in self.true_muscles.values())
+            fat = asked.fat * (whole - wall) / whole
+            self.true_muscles["skeletal_muscle"] = TrueMuscle(area=whole, fat=fat)
         return parts
 
     def _metal(self) -> list[_Part]:
@@ -736,11 +882,13 @@ class _Anatomy:
             if part.name in self.bodies:
                 body = self.bodies[part.name]
                 values[2] = body.hounsfield if modality == "CT" else body.marrow
+            if part.name == "disc":
+                values[1] = self.spine.discs.get(part.above, values[1])
             canvas.draw(part, np.array(values, np.float32))
 
     def paint_trunk(self, canvas: _Canvas, tissue: Mapping[str, float], *, enhanced: bool) -> None:
         """Air, fat and soft tissue by an elliptic outline, and the aorta in front of the spine."""
-        middle = self.turned @ np.array([0.0, -28.0, 0.0])
+        middle = self.turned @ np.array([0.0, _TRUNK_MIDDLE, 0.0])
         u, v, _ = canvas.local(middle, self.turned)
         image = canvas.image
         image[...] = tissue["soft"]
@@ -785,13 +933,59 @@ class _Anatomy:
             head_radius=asked.head_radius,
         )
 
-    def truth(self, csf: float) -> Truth:
-        """The truth of every vertebra, the pelvis and the metal."""
+    def truth(self, tissue: Mapping[str, float]) -> Truth:
+        """The truth of every vertebra, disc and muscle, the pelvis and the metal."""
         found = {}
         for name in self.names:
             near = [self.shapes[n].edges()[1] for n in self._beside(name)]
             found[name] = self._true_vertebra(name, self.shapes[name].heights(), near)
-        return Truth(vertebrae=found, pelvis=self.pelvis, metal=tuple(self.metal), csf=csf)
+        discs = {
+            p.above: self._true_disc(p.above, tissue["disc"])
+            for p in self.parts
+            if p.name == "disc"
+        }
+        return Truth(
+            vertebrae=found, pelvis=self.pelvis, metal=tuple(self.metal), csf=tissue["csf"],
+            muscles=self.true_muscles, discs=discs,
+        )  # fmt: skip
+
+    def _true_disc(self, name: str, usual: float) -> TrueDisc:
+        """The gap along its own axis at the places, and over the windows, of the heights."""
+        at = self.names.index(name) + 1
+        below = self.names[at] if at < len(self.names) else None
+        upper, lower = self.shapes[name], self.shapes[below] if below else None
+        down = self.poses[below] if below else (self.turned @ np.zeros(3), self.sacrum_axes)
+        floor = self._plane(below, 1.0) if below else Plane(down[0], down[1][:, 2])
+        roof = self._plane(name, -1.0)
+        axes = self.poses[name][1]
+        middle = (roof.centre + floor.centre) / 2
+        frame = Frame.of(middle, roof.normal + floor.normal, axes[:, 1])
+        rows = evidence.shipped()
+        number = {n: rows.row(f"measurement.height.{n}").number for n in ("band", "window")}
+        grid = np.meshgrid(_midpoints(number["band"], 12), _midpoints(number["window"], 6))
+        heights = []
+        for position in ("anterior", "middle", "posterior"):
+            part = rows.row(f"measurement.height.{position}_position").number
+            wall = self.poses[name][0] + axes @ [0, (2 * part - 1) * upper.wall, 0]
+            v = frame.to_local(wall)[1]
+            points = np.stack([grid[0], v + grid[1], np.zeros_like(grid[0])], axis=-1)
+            ends = [
+                _along(frame, points, pose, shape, end)
+                for pose, shape, end in ((self.poses[name], upper, -1.0), (down, lower, 1.0))
+            ]
+            heights.append(float((ends[0] - ends[1]).mean()))
+        signal = self.spine.discs.get(name, usual)
+        return TrueDisc(heights=(heights[0], heights[1], heights[2]), signal=signal)
+
+    def _plane(self, name: str, end: float) -> Plane:
+        """The flat plane of an endplate: the superior one (end 1) or the inferior one (-1)."""
+        centre, axes = self.poses[name]
+        body = self.bodies[name]
+        tilt = np.radians(body.wedge / 2)
+        return Plane(
+            centre + axes @ [0, 0, end * body.height / 2],
+            axes @ [0, end * np.sin(tilt), np.cos(tilt)],
+        )
 
     def _true_vertebra(
         self, name: str, heights: tuple[float, float, float], near: list[float]
@@ -803,17 +997,12 @@ class _Anatomy:
         wedge, biconcavity = (100 * (1 - h / back) for h in (front, middle))
         graded = near and name in gates.GRADED
         crush = 100 * (1 - back / float(np.mean(near))) if graded else None
-        tilt = np.radians(body.wedge / 2)
         return TrueVertebra(
             level=name,
             centre=centre,
             axes=axes,
-            superior=Plane(
-                centre + axes @ [0, 0, body.height / 2], axes @ [0, np.sin(tilt), np.cos(tilt)]
-            ),
-            inferior=Plane(
-                centre - axes @ [0, 0, body.height / 2], axes @ [0, -np.sin(tilt), np.cos(tilt)]
-            ),
+            superior=self._plane(name, 1.0),
+            inferior=self._plane(name, -1.0),
             anterior=anterior,
             middle=middle,
             posterior=posterior,
@@ -854,6 +1043,25 @@ def _in_capsule(
 def _capsule(a: Iterable[float], b: Iterable[float], radius: float) -> Solid:
     def solid(u: Grid, v: Grid, w: Grid) -> npt.NDArray[np.uint8]:
         return _in_capsule((u, v, w), a, b, radius).astype(np.uint8)
+
+    return solid
+
+
+def _column(semi: tuple[float, float], fat: float, reach: float) -> Solid:
+    """An elliptic column along w: code 1, and 2 in a core that has the part `fat` of its area."""
+
+    def solid(u: Grid, v: Grid, w: Grid) -> npt.NDArray[np.uint8]:
+        out = (u / semi[0]) ** 2 + (v / semi[1]) ** 2
+        code = np.where(out <= 1, np.where(out <= fat, 2, 1), 0)
+        return np.where(np.abs(w) <= reach, code, 0).astype(np.uint8)
+
+    return solid
+
+
+def _ring(semi: tuple[tuple[float, float], tuple[float, float]], reach: float) -> Solid:
+    def solid(u: Grid, v: Grid, w: Grid) -> npt.NDArray[np.uint8]:
+        outer, inner = ((u / a) ** 2 + (v / b) ** 2 for a, b in semi)
+        return ((outer <= 1) & (inner > 1) & (np.abs(w) <= reach)).astype(np.uint8)
 
     return solid
 
@@ -1063,7 +1271,7 @@ class _Canvas:
         np.rint(self.image, out=self.image)
         self.image = np.clip(self.image, -1024, 3071)  # what 12 bits hold
 
-    def phantom(self, anatomy: _Anatomy, scan: Scan, csf: float) -> Phantom:
+    def phantom(self, anatomy: _Anatomy, scan: Scan, tissue: Mapping[str, float]) -> Phantom:
         """Everything as volumes; mirrored at the end, where that is asked for."""
         taken = Acquisition(
             modality=scan.modality, source="phantom", posture=Posture.SUPINE,
@@ -1073,9 +1281,10 @@ class _Canvas:
         if scan.modality == "CT":
             taken = replace(taken, tube_voltage=120.0, kernel="phantom")
         else:
-            taken = replace(taken, field_strength=1.5, repetition_time=600.0, echo_time=10.0,
-                            sequence="T1 spin echo")  # fmt: skip
-        truth = anatomy.truth(csf)
+            repetition, echo, sequence = _TIMES[scan.weighting]
+            taken = replace(taken, field_strength=1.5, repetition_time=repetition,
+                            echo_time=echo, sequence=sequence)  # fmt: skip
+        truth = anatomy.truth(tissue)
         numbers = self.numbers
         if anatomy.spine.mirrored:
             self.affine = np.diag([-1.0, 1, 1, 1]) @ self.affine
@@ -1127,4 +1336,9 @@ def _mirrored(truth: Truth) -> Truth:
         sacral_endplate=plane(truth.pelvis.sacral_endplate),
     )
     metal = tuple((n, other[s], at * flip) for n, s, at in truth.metal)
-    return replace(truth, vertebrae=vertebrae, pelvis=pelvis, metal=metal)
+    muscles = {
+        f"{stem}_{other[side]}" if side in other else name: muscle
+        for name, muscle in truth.muscles.items()
+        for stem, _, side in [name.rpartition("_")]
+    }
+    return replace(truth, vertebrae=vertebrae, pelvis=pelvis, metal=metal, muscles=muscles)

@@ -7,16 +7,16 @@ diagnosis. Whether the acquisition has norms is asked in `endplate.images.gates`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
 from endplate.evidence import Evidence
-from endplate.images.frame import Block, Bools
+from endplate.images.frame import CRANIAL, Block, Bools, Frame, Plane
 from endplate.images.hounsfield import Interior
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
-from endplate.images.volume import Points, Volume
+from endplate.images.volume import Acquisition, Points, Volume
 
 MARROW_LEVELS = ("L1", "L2", "L3", "L4")
 # Fluid is measured this far (mm) inside its label, and a whole voxel at least.
@@ -43,6 +43,19 @@ class Score:
     fluid: Signal
 
 
+def weighting(taken: Acquisition, evidence: Evidence) -> str:
+    """``T1``, ``T2``, ``other`` or ``unknown``: how an MR was weighted, by its times."""
+    if taken.echo_time is None:
+        return "unknown"
+    if evidence.row("measurement.disc.echo_time_from").met(taken.echo_time):
+        return "T2"
+    times = {"echo_time": taken.echo_time, "repetition_time": taken.repetition_time}
+    short = all(
+        x is not None and evidence.row(f"measurement.vbq.{n}_to").met(x) for n, x in times.items()
+    )
+    return "T1" if short else "other"
+
+
 def marrow(interior: Interior, evidence: Evidence) -> Signal:
     """The marrow signal of one body: midsagittal, inside the cortex, before the veins.
 
@@ -58,7 +71,19 @@ def marrow(interior: Interior, evidence: Evidence) -> Signal:
     middle_v = vertebra.back - sizes.ellipse_centre * vertebra.depth
     inside = np.abs(interior.local[:, 0] - middle_u) <= band / 2
     inside &= np.abs(interior.local[:, 1] - middle_v) <= sizes.ellipse_depth * vertebra.depth / 2
-    return _signal(interior.values[inside], vertebra.level, interior.inflation, evidence, ())
+    return signal_of(interior, inside, evidence)
+
+
+def signal_of(interior: Interior, region: Bools, evidence: Evidence) -> Signal:
+    """The mean signal of a part of a body's interior.
+
+    Raises
+    ------
+    NotMeasurable
+        If it holds too few voxels.
+    """
+    level = interior.vertebra.level
+    return _signal(interior.values[region], level, interior.inflation, evidence, ())
 
 
 def fluid(
@@ -67,15 +92,21 @@ def fluid(
     vertebrae: Mapping[str, Vertebra],
     usable: Sequence[str],
     evidence: Evidence,
+    levels: Sequence[str] = FLUID_LEVELS,
 ) -> Signal:
     """The signal of cerebrospinal fluid behind L3, or L2 or L4 where L3 cannot be used.
+
+    Parameters
+    ----------
+    levels
+        Where it is looked for, the right place first.
 
     Raises
     ------
     NotMeasurable
         If no fluid is found behind any of them.
     """
-    for level in FLUID_LEVELS:
+    for level in levels:
         if level not in usable or level not in vertebrae:
             continue
         for values, doubts in _fluids(image, blocks, vertebrae[level], evidence):
@@ -83,14 +114,14 @@ def fluid(
                 found = _signal(values, level, 1.0, evidence, doubts)
             except NotMeasurable:
                 continue
-            if level != FLUID_LEVELS[0]:
-                more = f"the fluid was measured at {level}, as {FLUID_LEVELS[0]} cannot be used"
+            if level != levels[0]:
+                more = f"the fluid was measured at {level}, as {levels[0]} cannot be used"
                 return Signal(
                     estimate=found.estimate, voxels=found.voxels, level=level,
                     doubts=(*found.doubts, more),
                 )  # fmt: skip
             return found
-    raise NotMeasurable("no cerebrospinal fluid was found behind L2, L3 or L4")
+    raise NotMeasurable(f"no cerebrospinal fluid was found behind {' or '.join(sorted(levels))}")
 
 
 def _fluids(
@@ -183,7 +214,75 @@ def score(marrows: Mapping[str, Signal], fluid_signal: Signal) -> Score:
     middle = ordered[half : half + 1] if len(ordered) % 2 else ordered[half - 1 : half + 1]
     value = float(np.mean([e.value for e in middle]))
     error = float(np.sqrt(sum(e.error**2 for e in middle))) / len(middle)
-    below = fluid_signal.estimate
-    ratio = value / below.value
-    spread = ratio * float(np.hypot(error / value if value else 0.0, below.error / below.value))
-    return Score(estimate=Estimate(ratio, spread), marrow=dict(marrows), fluid=fluid_signal)
+    return Score(
+        estimate=ratio(Estimate(value, error), fluid_signal.estimate),
+        marrow=dict(marrows),
+        fluid=fluid_signal,
+    )
+
+
+def ratio(of: Estimate, to: Estimate) -> Estimate:
+    """One signal over another, with its standard error.
+
+    Raises
+    ------
+    NotMeasurable
+        If the other is not above zero.
+    """
+    if to.value <= 0:
+        raise NotMeasurable("the signal to compare with is not above zero")
+    value = of.value / to.value
+    return Estimate(value, float(np.hypot(of.error / to.value, value * to.error / to.value)))
+
+
+# -- cervical ---------------------------------------------------------------------------------
+
+CERVICAL = ("C3", "C4", "C5", "C6")
+CERVICAL_FLUID = ("C2", "C5", "T1")  # one score for each place of the fluid
+# C2 has no two endplates: its level is this high (mm), about the middle of its label.
+_HEIGHT_OF_C2 = 10.0
+
+
+def cervical(
+    image: Volume,
+    blocks: Mapping[str, Block],
+    vertebrae: Mapping[str, Vertebra],
+    marrows: Mapping[str, Signal],
+    usable: Sequence[str],
+    evidence: Evidence,
+) -> dict[str, Score | str]:
+    """The three cervical scores by where their fluid is; the reason where one cannot be had.
+
+    Parameters
+    ----------
+    marrows
+        The signals of the vertebrae that may be used.
+    usable
+        Where the fluid may be measured.
+    """
+    bodies = {n: marrows[n] for n in CERVICAL if n in marrows}
+    if len(bodies) < evidence.row("measurement.vbq.least_levels").number:
+        return dict.fromkeys(CERVICAL_FLUID, "fewer than two of C3 to C6 can be used")
+    known = dict(vertebrae)
+    if "C2" in blocks and "C3" in vertebrae:
+        known["C2"] = _at_c2(blocks["C2"], vertebrae["C3"])
+    found: dict[str, Score | str] = {}
+    for place in CERVICAL_FLUID:
+        try:
+            behind = fluid(image, blocks, known, usable, evidence, (place,))
+            found[place] = score(bodies, behind)
+        except NotMeasurable as problem:
+            found[place] = str(problem)
+    return found
+
+
+def _at_c2(block: Block, below: Vertebra) -> Vertebra:
+    """C2's level, seen from C3: its middle is that of its label, its axes are C3's."""
+    away = below.frame.to_local(block.bulk())[CRANIAL]
+    frame = Frame(below.frame.to_world([0.0, 0.0, away]), below.frame.axes)
+    half = frame.axes[:, CRANIAL] * _HEIGHT_OF_C2 / 2
+    return replace(
+        below, level="C2", frame=frame, canal=None,
+        superior=Plane(frame.centre + half, below.superior.normal),
+        inferior=Plane(frame.centre - half, below.inferior.normal),
+    )  # fmt: skip

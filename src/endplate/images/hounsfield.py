@@ -64,11 +64,13 @@ class Interior:
         How deep their centres lie at least, mm.
     """
 
-    def __init__(self, vertebra: Vertebra, image: Volume, evidence: Evidence) -> None:
+    def __init__(
+        self, vertebra: Vertebra, image: Volume, evidence: Evidence, margin: float | None = None
+    ) -> None:
         self.vertebra = vertebra
         self.image = image
         self.sizes = _Sizes.of(evidence)
-        self.margin = self.sizes.margin + half_diagonal(image)
+        self.margin = self.sizes.margin + half_diagonal(image) if margin is None else margin
         index, local = _voxels_around(vertebra, image)
         clear = vertebra.inside.at(local) >= self.margin
         self.index, self.local = index[clear], local[clear]

@@ -6,7 +6,7 @@ silence. A doubtful result keeps its number and says what is doubtful.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,12 +15,22 @@ from endplate import evidence as evidence_of
 from endplate import vocabulary
 from endplate.evidence import Evidence
 from endplate.facts import Fact, InputProblem, Problem, Side, in_order
-from endplate.images import bone_quality_score, gates, hounsfield, picture
+from endplate.images import (
+    bone_quality_score,
+    disc,
+    disc_grade,
+    endplate_band,
+    gates,
+    hounsfield,
+    muscle,
+    picture,
+)
 from endplate.images.frame import Block, Bools, blocks
 from endplate.images.geometry import Geometry
 from endplate.images.hounsfield import Density, Interior
 from endplate.images.metal import Found, metal
 from endplate.images.picture import Picture, Shown
+from endplate.images.result import Missing, Result
 from endplate.images.vertebra import (
     METHOD,
     Estimate,
@@ -38,21 +48,17 @@ from endplate.posture import Posture
 MEASURABLE = Span(Level.C3, Level.L6)
 L1_TO_L4 = Span(Level.L1, Level.L4)
 EVERYTHING = frozenset(
-    {
-        "heights",
-        "geometry",
-        "attenuation",
-        "totalsegmentator",
-        "bone_quality_score",
-        "metal",
-        "pictures",
-    }
-)
+    {"heights", "geometry", "attenuation", "totalsegmentator", "bone_quality_score", "metal",
+     "pictures", "muscle", "discs"}
+)  # fmt: skip
+# What a further image of the same voxels can show.
+ROLES = ("fat", "water", "T1", "T2")
+# What is measured on the mask alone.
+_WITHOUT_IMAGE = frozenset({"heights", "geometry", "discs"})
 # One voxel of so many stands for a body where only its distance from metal is asked.
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
 _ONLY_CT = -500.0
-_OF_THE_MASK = frozenset({"heights", "geometry"})  # what needs no image
 _GRADED = tuple(v for v in Level if v in gates.GRADED)
 
 _METHODS = {
@@ -62,6 +68,10 @@ _METHODS = {
     "ct.hounsfield.totalsegmentator_mean": "totalsegmentator.spine_report/2.18.0",
     "ct.hounsfield.totalsegmentator_median": "totalsegmentator.spine_report/2.18.0",
     "mr.vertebral_bone_quality": "endplate.mr.vertebral_bone_quality/1",
+    **{
+        f"mr.cervical_bone_quality.{place.lower()}": "endplate.mr.cervical_bone_quality/1"
+        for place in bone_quality_score.CERVICAL_FLUID
+    },
     "mr.marrow_signal": "endplate.mr.vertebral_bone_quality/1",
     "mr.csf_signal": "endplate.mr.vertebral_bone_quality/1",
 }
@@ -106,6 +116,9 @@ def measure(
     modality: str | None = None,
     instrumented: Collection[str] = (),
     quantities: Collection[str] = EVERYTHING,
+    body_height: float | None = None,
+    also: Mapping[str, Volume] | None = None,
+    calibration: disc_grade.Calibration | None = None,
 ) -> Measured:
     """Measure all vertebrae of a mask, or those named.
 
@@ -125,6 +138,12 @@ def measure(
         Levels that are known to hold implants; their density is not used.
     quantities
         Which of `EVERYTHING` is wanted.
+    body_height
+        In cm, for the muscle index.
+    also
+        Further images on the same voxels, by which of `ROLES` they show.
+    calibration
+        By which a Pfirrmann grade is suggested; without one none is.
 
     Raises
     ------
@@ -139,9 +158,7 @@ def measure(
     mask = _usable(mask, image)
     if image is not None:
         image = _with_known(image, modality, posture)
-    wanted = frozenset(quantities)
-    if image is None:
-        wanted &= _OF_THE_MASK
+    wanted = frozenset(quantities) if image is not None else _WITHOUT_IMAGE & set(quantities)
     run = _Run(
         image=image,
         mask=mask,
@@ -149,6 +166,9 @@ def measure(
         wanted=wanted,
         posture=posture or (image.acquisition.posture if image is not None else None),
         instrumented=frozenset(level_of(n).value for n in instrumented),
+        body_height=body_height,
+        also=_on_same_grid(also or {}, mask),
+        calibration=calibration,
     )
     return run.all(None if levels is None else [level_of(n).value for n in levels])
 
@@ -174,6 +194,18 @@ def _usable(mask: Mask, image: Volume | None) -> Mask:
             )
         volume = replace(volume, array=whole.astype(np.int32))
     return replace(mask, volume=volume)
+
+
+def _on_same_grid(also: Mapping[str, Volume], mask: Mask) -> Mapping[str, Volume]:
+    """The further images, if all of them are registered with the mask."""
+    for role, image in also.items():
+        if not image.same_grid(mask.volume, float(image.spacing.min()) / 10):
+            raise InputProblem(
+                f"Image given as {role}: cannot be used with the first image. It needs the same "
+                f"grid of {_size(mask.volume)} voxels in the same place; its own has "
+                f"{_size(image)}. Register it and resample it onto the first image."
+            )
+    return also
 
 
 def _size(volume: Volume) -> str:
@@ -212,6 +244,9 @@ class _Run:
     wanted: frozenset[str]
     posture: Posture | None
     instrumented: frozenset[str]
+    body_height: float | None
+    also: Mapping[str, Volume]
+    calibration: disc_grade.Calibration | None
     facts: list[Fact] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     vertebrae: dict[str, Vertebra] = field(default_factory=dict)
@@ -253,6 +288,10 @@ class _Run:
             self._attenuation(image, found)
         elif image is not None and "bone_quality_score" in self.wanted:
             self._bone_quality_score(image, there)
+        if image is not None and "muscle" in self.wanted:
+            self._muscle(image, there)
+        if "discs" in self.wanted:
+            self._discs(image, there)
         return Measured(
             facts=in_order(self.facts),
             pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
@@ -456,7 +495,7 @@ class _Run:
             inherited = [d for name in found.of for d in self._doubts_of(name, found.level)]
             self._estimate(
                 found.what, found.estimate, found.level, (*found.doubts, *inherited, *wide),
-                found.details, found.method, side=found.side,
+                found.details, found.method, found.side,
             )  # fmt: skip
         gaps: dict[tuple[str, str], list[str]] = {}
         for gap in geometry.missing:
@@ -626,7 +665,7 @@ class _Run:
 
     def _bone_quality_score(self, image: Volume, there: Mapping[str, Block]) -> None:
         taken = self._taken()
-        marrows = {}
+        marrows: dict[str, bone_quality_score.Signal] = {}
         for name, vertebra in self.vertebrae.items():
             interior = self.interiors[name] = Interior(vertebra, image, self.evidence)
             try:
@@ -635,12 +674,51 @@ class _Run:
                 self._not_measured(name, "its marrow signal", str(problem), "too_few_voxels")
                 continue
             usable, reasons = self._usable_at(name, Found())
-            if usable["usable"] == "yes" and name in bone_quality_score.MARROW_LEVELS:
+            if usable["usable"] == "yes":
                 marrows[name] = signal
             details: dict[str, float | str] = {**taken, **usable, "voxels": float(signal.voxels)}
             doubts = (*self.doubts[name], *reasons)
             self._estimate("mr.marrow_signal", signal.estimate, name, doubts, details,
                            _METHODS["mr.marrow_signal"])  # fmt: skip
+        if set(bone_quality_score.CERVICAL) & set(self.vertebrae):
+            self._cervical_scores(image, there, marrows)
+            if not set(bone_quality_score.MARROW_LEVELS) & set(there):
+                return
+        self._lumbar_score(image, there, marrows)
+
+    def _cervical_scores(
+        self,
+        image: Volume,
+        there: Mapping[str, Block],
+        marrows: Mapping[str, bone_quality_score.Signal],
+    ) -> None:
+        usable = [n for n in ("C2", *self.vertebrae) if n not in self.instrumented]
+        found = bone_quality_score.cervical(
+            image, there, self.vertebrae, marrows, usable, self.evidence
+        )
+        for place, score in found.items():
+            if not isinstance(score, str):
+                what = f"mr.cervical_bone_quality.{place.lower()}"
+                self._score(score, score.fluid, what, bone_quality_score.CERVICAL, "C3-C6")
+        reasons = dict.fromkeys(s for s in found.values() if isinstance(s, str))
+        for reason in reasons:
+            places = ", ".join(p for p, s in found.items() if s == reason)
+            self._problem(
+                "measurement.cervical_bone_quality",
+                f"The cervical bone quality score with the fluid at {places} was not measured: "
+                f"{reason}",
+                "Give a mask of C2 to T1 and of the fluid, on a T1 image.",
+            )
+
+    def _lumbar_score(
+        self,
+        image: Volume,
+        there: Mapping[str, Block],
+        usable_marrows: Mapping[str, bone_quality_score.Signal],
+    ) -> None:
+        taken = self._taken()
+        lumbar = bone_quality_score.MARROW_LEVELS
+        marrows = {n: s for n, s in usable_marrows.items() if n in lumbar}
         try:
             fewest = self.evidence.row("measurement.vbq.least_levels").number
             if len(marrows) < fewest:
@@ -663,11 +741,25 @@ class _Run:
             "mr.csf_signal", fluid.estimate, fluid.level, fluid.doubts,
             {**taken, "voxels": float(fluid.voxels)}, _METHODS["mr.csf_signal"],
         )  # fmt: skip
-        self._score(score, fluid)
+        self._score(score, fluid, "mr.vertebral_bone_quality", lumbar, str(L1_TO_L4))
+        known = {n: self.doubts[n] for n in self.vertebrae if n in usable_marrows}
+        self._take(
+            endplate_band.endplate_quality(
+                image, self.vertebrae, known, fluid, self.evidence,
+                tuple(self._acquisition_doubts()),
+            )
+        )  # fmt: skip
 
-    def _score(self, score: bone_quality_score.Score, fluid: bone_quality_score.Signal) -> None:
+    def _score(
+        self,
+        score: bone_quality_score.Score,
+        fluid: bone_quality_score.Signal,
+        what: str,
+        wanted: Sequence[str],
+        level: str,
+    ) -> None:
         names = sorted(score.marrow, key=Level)
-        out = [n for n in bone_quality_score.MARROW_LEVELS if n not in names]
+        out = [n for n in wanted if n not in names]
         doubts = list(fluid.doubts)
         doubts += [f"{', '.join(out)} could not be used"] if out else []
         doubts += self._acquisition_doubts()
@@ -677,8 +769,7 @@ class _Run:
             **self._taken(), "levels": ", ".join(names), "left_out": ", ".join(out),
             "csf_level": fluid.level,
         }  # fmt: skip
-        what = "mr.vertebral_bone_quality"
-        self._estimate(what, score.estimate, str(L1_TO_L4), tuple(doubts), details, _METHODS[what])
+        self._estimate(what, score.estimate, level, tuple(doubts), details, _METHODS[what])
 
     def _acquisition_doubts(self) -> list[str]:
         assert self.image is not None
@@ -697,6 +788,104 @@ class _Run:
         if taken.contrast:
             doubts.append("contrast was given")
         return doubts
+
+    # -- muscle --
+
+    def _muscle(self, image: Volume, there: Mapping[str, Block]) -> None:
+        known = (there, self.vertebrae, self.evidence)
+        doubts = muscle.Doubts(area=self._slice_doubts(), density=self._scan_doubts())
+        if image.acquisition.modality == "CT":
+            self._take(muscle.on_ct(image, *known, doubts, self.body_height))
+        else:
+            weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
+            self._take(muscle.on_mr(image, *known, doubts, weighting))
+        if {"fat", "water"} <= set(self.also):
+            fat, water = self.also["fat"], self.also["water"]
+            self._take(muscle.on_dixon(fat, water, *known), fat)
+
+    # -- discs and endplates --
+
+    def _discs(self, image: Volume | None, there: Mapping[str, Block]) -> None:
+        slices = self._slice_doubts()
+        known = list(disc.discs(there, self.vertebrae))
+        self._take(d for d in known if isinstance(d, Missing))
+        every = [d for d in known if isinstance(d, disc.Disc)]
+        heights = [disc.height_index(d, self.evidence, (*slices, *self._beside(d))) for d in every]
+        self._take(heights)
+        if image is None or image.acquisition.modality != "MR":
+            return
+        weighting = bone_quality_score.weighting(image.acquisition, self.evidence)
+        images = {w: v for w, v in {weighting: image, **self.also}.items() if w in ("T1", "T2")}
+        if "T2" in images or weighting != "T1":
+            doubts = {"T2": (), "unknown": ("whether the image is T2-weighted is unknown",)}.get(
+                "T2" if "T2" in images else weighting, ("the image is not T2-weighted",)
+            )
+            self._disc_signals(images.get("T2", image), there, every, heights, (*slices, *doubts))
+        if len(images) == 2:
+            for name, one in images.items():
+                self._take(
+                    endplate_band.signal_ratios(
+                        {name: one}, self.vertebrae, self.evidence, self.doubts
+                    ),
+                    one,
+                )
+
+    def _disc_signals(
+        self,
+        image: Volume,
+        there: Mapping[str, Block],
+        every: Sequence[disc.Disc],
+        heights: Sequence[Result | Missing],
+        doubts: tuple[str, ...],
+    ) -> None:
+        """The signals of the discs, and what a calibration makes of them and the heights."""
+        usable = [n for n in self.vertebrae if n not in self.instrumented]
+        fluid = disc.reference_fluid(image, there, self.vertebrae, usable, self.evidence)
+        found = [
+            signal
+            for one in every
+            for signal in disc.signals(
+                one, image, fluid, self.evidence, (*doubts, *self._beside(one))
+            )
+        ]
+        self._take(found, image)
+        if self.calibration is not None:
+            ready = [r for r in (*heights, *found) if isinstance(r, Result)]
+            self._take(
+                [disc_grade.suggestion(d.level, ready, self.calibration) for d in every], image
+            )
+
+    def _beside(self, one: disc.Disc) -> list[str]:
+        """What is doubtful about the vertebrae beside a disc."""
+        names = [v.level for v in (one.upper, one.lower) if v is not None]
+        return [f"{n}: {d}" for n in names for d in self.doubts[n]]
+
+    def _take(self, results: Iterable[Result | Missing], image: Volume | None = None) -> None:
+        """Results as facts with what is known of the acquisition; what is missing as problems.
+
+        Parameters
+        ----------
+        image
+            The one that was measured, where it is not the first.
+        """
+        taken = self._taken(image)
+        if image is not None and image is not self.image:
+            taken["image"] = image.name or "a further image"
+        for one in results:
+            if isinstance(one, Missing):
+                says = f"{one.what} was not measured: {one.reason}"
+                self._problem(f"measurement.{one.code}", says, one.try_)
+                continue
+            details = {**taken, **one.details}
+            if isinstance(one.value, Estimate):
+                self._estimate(
+                    one.what, one.value, one.level, one.doubts, details, one.method, one.side
+                )
+            else:
+                self._fact(
+                    one.what, one.value, level=one.level, side=one.side, doubts=one.doubts,
+                    details=details, method=one.method,
+                )  # fmt: skip
 
     # -- pictures --
 
@@ -735,17 +924,18 @@ class _Run:
 
     # -- facts --
 
-    def _taken(self) -> dict[str, float | str]:
+    def _taken(self, image: Volume | None = None) -> dict[str, float | str]:
         """What is known of the acquisition, and what is not, for every density."""
-        if self.image is None:
+        image = image or self.image
+        if image is None:
             return {}
-        taken = self.image.acquisition
+        taken = image.acquisition
         contrast = "unknown" if taken.contrast is None else "yes" if taken.contrast else "no"
         known: dict[str, float | str | None] = {
             "modality": taken.modality,
             "contrast": contrast,
-            "slice_spacing": round(float(self.image.spacing[self.image.slice_axis]), 3),
-            "spacing_smallest": round(float(self.image.spacing.min()), 3),
+            "slice_spacing": round(float(image.spacing[image.slice_axis]), 3),
+            "spacing_smallest": round(float(image.spacing.min()), 3),
             "scanner": taken.scanner,
         }
         if taken.modality == "CT":
@@ -787,7 +977,6 @@ class _Run:
         doubts: tuple[str, ...],
         details: Mapping[str, float | str],
         method: str,
-        *,
         side: Side | None = None,
     ) -> None:
         """A fact with its interval; refused where no person can have such a value."""
@@ -819,6 +1008,9 @@ class _Run:
                 )  # fmt: skip
                 return
             value = round(number, 3)
+            if interval and concept.plausible:  # no share of less than nothing
+                ends = concept.plausible
+                interval = (max(interval[0], ends[0]), min(interval[1], ends[1]))
             interval = interval and (round(interval[0], 3), round(interval[1], 3))
         self.facts.append(
             Fact(

@@ -609,7 +609,7 @@ def _heights(
     block: Block, frame: Frame, body: _Body, sizes: _Sizes
 ) -> tuple[dict[str, Estimate], dict[str, Points]]:
     """Height along w at the three positions, each a mean over its window, with its error."""
-    u, dv = _midpoints(sizes.band, 10), _midpoints(sizes.window, 4)
+    u, dv = midpoints(sizes.band, 10), midpoints(sizes.window, 4)
     shares = np.array(list(sizes.positions.values()))
     places = body.front + shares * (body.back - body.front)
     tall = (body.top - body.bottom)[body.footprint].max() / 2 + 3
@@ -626,10 +626,10 @@ def _heights(
     ends[:, ~there] = np.nan
     levels = np.nanmean(ends, axis=(2, 3))  # (top or bottom, position)
     values = levels[0] - levels[1]
-    surfaces = _Patches(block, frame, CRANIAL, (sizes.band, sizes.window))
+    surfaces = Patches(block, frame, CRANIAL, (sizes.band, sizes.window))
     middles = np.stack(np.broadcast_arrays(0.0, places, levels), axis=-1)
-    error = surfaces.error(middles.reshape(-1, 3), _tilts(ends, u, dv).reshape(-1, 2))
-    walls = _Patches(block, frame, POSTERIOR, (sizes.band, 2 * _MID_HEIGHT))
+    error = surfaces.error(middles.reshape(-1, 3), tilts(ends, u, dv).reshape(-1, 2))
+    walls = Patches(block, frame, POSTERIOR, (sizes.band, 2 * _MID_HEIGHT))
     fronts = np.array([[0.0, v, body.middle[2]] for v in (body.front, body.back)])
     wall_error = walls.error(fronts, np.array([[0.0, 0.0], [0.0, body.wall[1]]]))
     shift = np.hypot((1 - shares) * wall_error[0], shares * wall_error[1])
@@ -643,11 +643,12 @@ def _heights(
     return heights, lines
 
 
-def _midpoints(length: float, count: int) -> Points:
+def midpoints(length: float, count: int) -> Points:
+    """The middles of equal parts of a length, about its middle."""
     return np.asarray((np.arange(count) + 0.5) / count * length - length / 2)
 
 
-def _tilts(ends: Floats, u: Points, dv: Points) -> Floats:
+def tilts(ends: Floats, u: Points, dv: Points) -> Floats:
     """Slopes along u and v of surfaces over patches of shape (..., u, v); nan where empty."""
     rest = ends - np.nanmean(ends, axis=(-2, -1), keepdims=True)
     known = np.isfinite(rest)
@@ -658,7 +659,7 @@ def _tilts(ends: Floats, u: Points, dv: Points) -> Floats:
     return np.stack(slopes, axis=-1)
 
 
-class _Patches:
+class Patches:
     """How well the mean position of a surface over a patch is known from whole voxels.
 
     Along the array axis nearest to the one measured along, a surface is known to half a voxel
@@ -683,7 +684,7 @@ class _Patches:
         size = float(np.mean(np.delete(volume.spacing, nearest)))
         # Interpolation draws in half a voxel more on either side of the patch.
         wide = [length + size for length in lengths]
-        grids = [_midpoints(length, max(1, round(length / size))) for length in wide]
+        grids = [midpoints(length, max(1, round(length / size))) for length in wide]
         self.across = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 2)
         self.steps = steps[nearest]
         self.flat = self.across @ self.steps[others]
@@ -695,7 +696,7 @@ class _Patches:
         """Standard errors (mm) of surfaces through `middles` (n, 3) with slopes (n, 2)."""
         rise = tilts @ self.across.T * self.steps[self.axis]
         index = (middles @ self.steps + self.start)[:, None] + self.flat + rise
-        phase = (index[:, None, :] + _midpoints(1.0, 24)[:, None]) % 1.0 - 0.5
+        phase = (index[:, None, :] + midpoints(1.0, 24)[:, None]) % 1.0 - 0.5
         error = np.sqrt(np.mean(phase.mean(axis=2) ** 2, axis=1))
         return np.asarray(np.hypot(error, _INTERPOLATION) * self.per_voxel)
 

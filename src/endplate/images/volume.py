@@ -161,7 +161,8 @@ class Mask:
         Integer labels; 0 is background.
     structures
         label → structure: a vertebral level (``L3``), or a name such as ``sacrum``,
-        ``femur_left``, ``hip_right``, ``spinal_cord``, ``spinal_canal``, ``csf``.
+        ``femur_left``, ``hip_right``, ``spinal_cord``, ``spinal_canal``, ``csf``,
+        ``iliopsoas_left``, ``autochthon_right``, ``skeletal_muscle`` (all of it), ``disc``.
     parts
         What of each vertebra the labels cover: ``whole`` or ``body``.
     system

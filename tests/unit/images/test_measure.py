@@ -198,7 +198,7 @@ def test_levels_that_are_asked_for_and_are_not_there_are_said(made):
 def test_geometry_needs_no_image(made):
     found = measure(None, made.mask, levels=["L3"])
     rooms = {f.what.split(".")[0] for f in found.facts}
-    assert rooms == {"vertebra", "canal"}
+    assert rooms == {"vertebra", "canal", "disc"}
 
 
 # -- odd input --
@@ -295,13 +295,14 @@ def test_no_message_holds_a_value_of_the_patient(made):
 
 def test_pictures_show_the_levels_and_say_what_they_show(result):
     names = [p.name for p in result.pictures]
-    assert names == ["sagittal.png", "planes.png"]
+    assert names == ["sagittal.png", "planes.png", "curve.png"]
     for picture in result.pictures:
         pixels = np.asarray(Image.open(BytesIO(picture.content)).convert("RGB"))
         assert min(pixels.shape[:2]) > 300
         colours = {tuple(c) for c in pixels.reshape(-1, 3)}
         assert (0xE6, 0x9F, 0x00) in colours  # the measured regions
-        assert "L3" in picture.alt and "HU" in picture.alt and picture.caption
+        assert "L5" in picture.alt and picture.caption
+        assert ("HU" in picture.alt) == (picture.name != "curve.png")
 
 
 def test_the_picture_has_anterior_on_the_left(made, result):
