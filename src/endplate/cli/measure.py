@@ -9,12 +9,14 @@ from pathlib import Path
 from endplate import evidence, levels, rules
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
+from endplate.exchange import points
 from endplate.exchange.case import CaseImage, paired
 from endplate.exchange.dicom.series import find_series
 from endplate.exchange.files import write_files
 from endplate.exchange.masks import read_image, read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
+from endplate.images.landmarks import landmarks
 from endplate.images.measure import Measured
 from endplate.images.measure import measure as measured
 from endplate.images.volume import Volume
@@ -54,6 +56,7 @@ def measure(
         files = {
             "measurements.json": envelope(facts=found.facts, findings=findings, problems=problems)
         }
+        files |= points.files(landmarks(found), volume)
         write_files(out, files | {p.name: p.content for p in found.pictures})
     if as_json:
         print_json(facts=found.facts, findings=findings, problems=problems)
