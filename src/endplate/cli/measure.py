@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from endplate import evidence, levels, rules
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
-from endplate.exchange import points
+from endplate.exchange import masks as masks_of
+from endplate.exchange import points, segment
 from endplate.exchange.case import CaseImage, paired
 from endplate.exchange.dicom.series import find_series
 from endplate.exchange.files import write_files
-from endplate.exchange.masks import read_image, read_mask
+from endplate.exchange.masks import read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
 from endplate.images.landmarks import landmarks
@@ -35,13 +37,24 @@ def measure(
     only: str | None,
     out: Path | None,
     *,
+    segmenter: str | None = None,
     as_json: bool,
 ) -> None:
     """Measure, print, and write the JSON and the pictures if a folder is given."""
-    _known(posture, set(Posture), "--posture")
-    _known(modality, {"CT", "MR"}, "--modality")
-    volume, problems = _image(image)
+    known(posture, set(Posture), "--posture")
+    known(modality, {"CT", "MR"}, "--modality")
+    if bool(mask_paths) == bool(segmenter):
+        raise InputProblem(
+            "endplate measure: cannot tell what to measure. Either --mask or --segment is needed; "
+            f"{'both were' if segmenter else 'neither was'} given. Give one of them."
+        )
+    volume, problems = read_image(image, modality)
     masks = []
+    drawn: Mapping[str, bytes] = {}
+    if segmenter:
+        by_program = segment.segment(volume, segmenter)
+        masks, problems = [*by_program.masks], [*problems, *by_program.problems]
+        drawn = segment.named(Path("mask.nii.gz"), by_program.files)
     for path in mask_paths:
         mask, noted = read_mask(_existing(path), labels)
         masks.append(mask)
@@ -56,6 +69,7 @@ def measure(
         files = {
             "measurements.json": envelope(facts=found.facts, findings=findings, problems=problems)
         }
+        files |= drawn
         files |= points.files(landmarks(found), volume)
         write_files(out, files | {p.name: p.content for p in found.pictures})
     if as_json:
@@ -87,12 +101,26 @@ def _findings(found: Measured) -> list[AnyFinding]:
     ]
 
 
+def read_image(path: Path, modality: str | None = None) -> tuple[Volume, list[Problem]]:
+    """The image at a path, and what is doubtful about it.
+
+    Parameters
+    ----------
+    path
+        A NIfTI or NRRD file, a DICOM file, or a folder with one series.
+    modality
+        ``CT`` or ``MR``, for a file that does not say it.
+    """
+    volume, problems = _image(_existing(path))
+    if modality and not volume.acquisition.modality:
+        volume = replace(volume, acquisition=replace(volume.acquisition, modality=modality))
+    return volume, problems
+
+
 def _image(path: Path) -> tuple[Volume, list[Problem]]:
-    """The image at a path: a NIfTI or NRRD file, a DICOM file, or a folder with one series."""
-    _existing(path)
     if path.is_file() and not path.name.lower().endswith((".dcm", ".ima")):
         try:
-            volume, problems = read_image(path)
+            volume, problems = masks_of.read_image(path)
         except InputProblem:
             if path.suffix:
                 raise
@@ -124,7 +152,8 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _known(given: str | None, words: Collection[str], option: str) -> None:
+def known(given: str | None, words: Collection[str], option: str) -> None:
+    """Refuse a word that an option does not know."""
     if given is not None and given not in words:
         raise InputProblem(
             f"{option}: is not understood. It is one of {', '.join(sorted(words))}; got {given!r}. "

@@ -493,4 +493,4 @@ def joined(masks: Sequence[Mask]) -> Mask:
     volume = Volume(
         array, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
     )
-    return Mask(volume, structures, base.parts, base.system, frozenset(cut))
+    return Mask(volume, structures, base.parts, base.system, frozenset(cut), base.algorithm)

@@ -97,7 +97,9 @@ def read(value: Mapping[str, Any], where: str) -> tuple[tuple[Landmark, ...], tu
             problem("not_a_list", f"A {what} was left aside: lists of points are read.")
             continue
         to_lps = _to_lps(markup, problem)
-        for point in _control_points(markup) if to_lps is not None else ():
+        if to_lps is None:
+            continue
+        for point in _control_points(markup):
             landmark = _landmark(point, len(found) + 1, to_lps)
             if landmark is None:
                 problem("not_a_point", "A point that is not set was left out.")
