@@ -238,6 +238,7 @@ def test_other_numberings_of_tptbox_are_no_vertebrae():
     assert point.level is None
 
 
+@pytest.mark.peer
 def test_tptbox_itself_reads_our_files_and_we_read_its(tmp_path):
     """Against the package, where it is installed (pip install TPTBox)."""
     tptbox = pytest.importorskip("TPTBox", reason="needs TPTBox (pip install TPTBox)")
