@@ -105,3 +105,12 @@ def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(InputProblem, match="out: cannot be written to"):
         write_files(tmp_path / "out", {"a": b""})
+
+
+def test_a_folder_that_is_there_needs_no_room_beside_it(tmp_path):
+    """The folder above one's own may be nobody's to write to: a home, or the root."""
+    (tmp_path / "out").mkdir()
+    with output_folder(tmp_path / "out") as draft:
+        (draft / "a").write_text("x")
+        assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,45 @@ from msgspec import Struct
 
 from endplate import evidence
 from endplate.cli.output import console, table
-from endplate.exchange.dicom.series import Identity, identity
+from endplate.exchange.dicom.series import Identity, Series, identity
 from endplate.exchange.one_person import same_person
 from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding
 from endplate.images.change import Compared, compare
-from endplate.images.comparison import Change, new_deformity
+from endplate.images.comparison import HEIGHTS, Change, new_deformity
+from endplate.images.gates import DEFORMITIES
 from endplate.images.measure import Measured
 from endplate.images.picture import Picture, overlaid
 from endplate.images.registration import METHOD, Registration
 from endplate.images.volume import Mask, Volume
 
+# What shows that a body has another shape; single angles of many stand out by chance.
+_SHAPE = (*HEIGHTS, *DEFORMITIES, "vertebra.surface_change.body")
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Study:
-    """One measured study: where its image lies, the image with its mask, and what came out."""
+    """One measured study.
+
+    Attributes
+    ----------
+    path, image, mask, found
+        Where its image lies; the image with its mask; what came out.
+    series
+        The DICOM series that it is, where it is one.
+    drawn
+        Files of a mask that was made on the way, by name.
+    problems
+        All that was met in reading and measuring it.
+    """
 
     path: Path
     image: Volume
     mask: Mask
     found: Measured
+    series: Series | None = None
+    drawn: Mapping[str, bytes] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
 
 class Registered(Struct, frozen=True, kw_only=True):
@@ -107,7 +126,7 @@ def changed(earlier: Study, later: Study) -> Changed:
 
 def _pictures(found: Compared, earlier: Study, later: Study) -> Iterator[Picture]:
     """Each vertebra whose shape has changed, then and now."""
-    levels = {c.level for c in found.changes if c.verdict == "changed" and "vertebra." in c.what}
+    levels = {c.level for c in found.changes if c.verdict == "changed" and c.what in _SHAPE}
     for level, one in found.registrations.items():
         then, now = (s.found.vertebrae.get(level) for s in (earlier, later))
         if level in levels and then is not None and now is not None:

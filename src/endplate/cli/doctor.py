@@ -11,6 +11,7 @@ from pathlib import Path
 from endplate import __version__
 from endplate.cli.main import print_json
 from endplate.cli.output import console, table
+from endplate.exchange.segmenters import SEGMENTERS, Segmenter, state
 
 _PARTS = (
     "numpy", "scipy", "nibabel", "pydicom", "highdicom", "pynrrd", "msgspec", "orjson", "pint",
@@ -24,6 +25,10 @@ def doctor(*, as_json: bool) -> None:
     rows = [("Endplate", __version__, "ok"), ("Python", platform.python_version(), "ok")]
     rows += [(name, *_installed(name)) for name in _PARTS]
     rows += [(f"{name}: {use}", *_optional(name)) for name, use in _OPTIONAL.items()]
+    rows += [
+        (f"{s.package}: segmentation (endplate[segment])", s.installed, _segmenter(s))
+        for s in SEGMENTERS.values()
+    ]
     writable = os.access(Path.cwd(), os.W_OK)
     rows.append(("this folder", str(Path.cwd()), "can be written" if writable else "read only"))
     if as_json:
@@ -37,6 +42,12 @@ def _installed(name: str) -> tuple[str, str]:
         return version(name), "ok"
     except PackageNotFoundError:
         return "", "missing: install endplate again"
+
+
+def _segmenter(segmenter: Segmenter) -> str:
+    if not segmenter.installed:
+        return "not installed; everything else works without it"
+    return state(segmenter)
 
 
 def _optional(name: str) -> tuple[str, str]:

@@ -85,8 +85,13 @@ def read(
 def measure(
     image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],
     mask: Annotated[
-        list[Path], typer.Option("--mask", help="Labels: NIfTI, NRRD, DICOM SEG. May be repeated.")
-    ],
+        list[Path] | None,
+        typer.Option("--mask", help="Labels: NIfTI, NRRD, DICOM SEG. May be repeated."),
+    ] = None,
+    segment: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="Instead of --mask: totalsegmentator or spineps."),
+    ] = None,
     labels: Annotated[
         str, typer.Option(help="The mask's label system, or a map file; auto recognises it.")
     ] = "auto",
@@ -131,11 +136,39 @@ def measure(
     """Measure bone, muscle and discs on an image with a mask: attenuation, heights, areas …"""
     from endplate.cli import measure as command
 
-    command.measure(
-        image, mask, labels, posture, modality, levels, out,
-        earlier=(earlier_image, earlier_mask or [], earlier_posture),
-        tissue=command.Tissue(height, tuple(also or ()), disc_calibration), as_json=json,
+    request = command.Request(
+        image=image, masks=mask or [], segmenter=segment, labels=labels, posture=posture,
+        modality=modality, levels=levels,
+        tissue=command.Tissue(height, tuple(also or ()), disc_calibration),
     )  # fmt: skip
+    earlier = command.earlier_study(request, earlier_image, earlier_mask or [], earlier_posture)
+    command.measure(request, out, earlier=earlier, as_json=json)
+
+
+@app.command()
+def segment(
+    image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],
+    program: Annotated[
+        str, typer.Option("--with", metavar="PROGRAM", help="totalsegmentator or spineps.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="MASK.nii.gz", help="Where the mask is written.")
+    ],
+    task: Annotated[
+        str | None, typer.Option(help="The program's model; by default the image's modality's.")
+    ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="TotalSegmentator's model for voxels of 3 mm.")
+    ] = False,
+    modality: Annotated[
+        str | None, typer.Option(help="CT or MR, where the image's file does not say which.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Segment an image with TotalSegmentator or SPINEPS, where they are installed."""
+    from endplate.cli import segment as command
+
+    command.segment(image, program, out, task, modality, fast=fast, as_json=json)
 
 
 @app.command()
@@ -230,7 +263,8 @@ def main(arguments: list[str] | None = None) -> int:
     from endplate.facts import InputProblem
 
     try:
-        app(arguments, standalone_mode=False)
+        if app(arguments, standalone_mode=False) == INTERRUPTED:  # typer keeps Ctrl-C to itself
+            raise KeyboardInterrupt
     except InputProblem as problem:
         print(problem, file=sys.stderr)
         return UNUSABLE

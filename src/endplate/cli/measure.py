@@ -1,27 +1,31 @@
-"""``endplate measure``: bone on one image with its mask."""
+"""``endplate measure``: the bone, the geometry and the muscle on one image with its mask."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from endplate import evidence, levels, rules
 from endplate.cli import change
+from endplate.cli.change import Study
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
+from endplate.exchange import masks as masks_of
+from endplate.exchange import points, segment
 from endplate.exchange.case import CaseImage, paired
 from endplate.exchange.dicom.series import Series, find_series
 from endplate.exchange.disc_calibration import read_calibration
 from endplate.exchange.files import write_files
-from endplate.exchange.masks import read_image, read_mask
+from endplate.exchange.masks import read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
-from endplate.images.measure import ROLES, Measured
+from endplate.images.landmarks import landmarks
+from endplate.images.measure import EVERYTHING, ROLES, Measured
 from endplate.images.measure import measure as measured
-from endplate.images.volume import Mask, Volume
+from endplate.images.volume import Volume
 from endplate.levels import Level
 from endplate.posture import Posture
 from endplate.record import PatientRecord
@@ -72,41 +76,82 @@ class Tissue:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One image with its masks, and how it is to be measured, as it was typed.
+
+    Attributes
+    ----------
+    image, masks
+        Where they lie.
+    segmenter
+        The program that makes the mask, where none is given.
+    labels
+        The masks' label system.
+    posture, modality
+        Where the image does not say.
+    levels
+        Such as ``L1-L4``; None for all.
+    tissue
+        What muscles and discs are measured with besides.
+    quantities
+        Which of `EVERYTHING`.
+    """
+
+    image: Path
+    masks: Sequence[Path] = ()
+    segmenter: str | None = None
+    labels: str = "auto"
+    posture: str | None = None
+    modality: str | None = None
+    levels: str | None = None
+    tissue: Tissue = field(default_factory=Tissue)
+    quantities: Collection[str] = EVERYTHING
+
+
+def earlier_study(
+    request: Request, image: Path | None, masks: Sequence[Path], posture: str | None
+) -> Request | None:
+    """The request for an earlier study, measured as the later one; None where none is given."""
+    known(posture, set(Posture), "--earlier-posture")
+    if image is None and not masks:
+        return None
+    if image is None or not masks:
+        missing = "--earlier-image" if image is None else "--earlier-mask"
+        raise InputProblem(
+            f"Earlier study: cannot be compared. An image and its mask are needed; {missing} is "
+            f"missing. Give both."
+        )
+    return replace(
+        request, image=image, masks=masks, segmenter=None, posture=posture,
+        tissue=Tissue(request.tissue.height),
+    )  # fmt: skip
+
+
 def measure(
-    image: Path,
-    mask_paths: Sequence[Path],
-    labels: str,
-    posture: str | None,
-    modality: str | None,
-    only: str | None,
-    out: Path | None,
-    earlier: tuple[Path | None, Sequence[Path], str | None] = (None, (), None),
-    *,
-    tissue: Tissue | None = None,
-    as_json: bool,
+    request: Request, out: Path | None, *, earlier: Request | None = None, as_json: bool
 ) -> None:
-    """Measure, print, and write the JSON and the pictures if a folder is given.
+    """Measure, print, and write all that a folder takes if one is given.
 
     Parameters
     ----------
     earlier
-        Image, masks and posture of an earlier study of the same person.
-    tissue
-        What muscles and discs are measured with besides.
+        An earlier study of the same person, to be compared with.
     """
-    _known(posture, set(Posture), "--posture")
-    _known(modality, {"CT", "MR"}, "--modality")
-    before = _before(*earlier, labels, modality, only)
-    later, problems, series = _study(image, mask_paths, labels, posture, modality, only, tissue)
-    found = later.found
-    findings = _findings(found)
-    changed = None if before is None else change.changed(before[0], later)
+    before = None if earlier is None else study(earlier)
+    later = study(request)
+    found, problems = later.found, later.problems
+    findings = measurement_findings(found)
+    changed = None if before is None else change.changed(before, later)
     if changed is not None and before is not None:
         findings = [*findings, *changed.findings]
-        problems = [*problems, *before[1], *changed.problems]
+        problems += [replaced_says(p, f"Earlier study: {p.says}") for p in before.problems]
+        problems += changed.problems
     more = {} if changed is None else changed.parts()
     if out is not None:
-        files = {} if series is None else _report_files(series, later.mask, found, problems)
+        files = dict(later.drawn) | points.files(landmarks(found), later.image)
+        if later.series is not None:
+            files |= _report_files(later.series, later)
         files["measurements.json"] = envelope(
             facts=found.facts, findings=findings, problems=problems
         )
@@ -133,56 +178,49 @@ def measure(
         text.print(problems_table("Problems", problems))
 
 
-def _before(
-    image: Path | None,
-    mask_paths: Sequence[Path],
-    posture: str | None,
-    labels: str,
-    modality: str | None,
-    only: str | None,
-) -> tuple[change.Study, list[Problem]] | None:
-    """The earlier study and what was met in reading it, where one is given."""
-    _known(posture, set(Posture), "--earlier-posture")
-    if image is None and not mask_paths:
-        return None
-    if image is None or not mask_paths:
-        missing = "--earlier-image" if image is None else "--earlier-mask"
+def study(request: Request) -> Study:
+    """One image with its masks, measured, with what was met on the way.
+
+    Raises
+    ------
+    InputProblem
+        If an option is not understood, or image or mask cannot be used.
+    """
+    known(request.posture, set(Posture), "--posture")
+    known(request.modality, {"CT", "MR"}, "--modality")
+    if bool(request.masks) == bool(request.segmenter):
         raise InputProblem(
-            f"Earlier study: cannot be compared. An image and its mask are needed; {missing} is "
-            f"missing. Give both."
+            "endplate measure: cannot tell what to measure. Either --mask or --segment is needed; "
+            f"{'both were' if request.segmenter else 'neither was'} given. Give one of them."
         )
-    study, problems, _ = _study(image, mask_paths, labels, posture, modality, only)
-    return study, [
-        Problem(problem=p.problem, says=f"Earlier study: {p.says}", where=p.where, try_=p.try_)
-        for p in problems
-    ]
-
-
-def _study(
-    image: Path,
-    mask_paths: Sequence[Path],
-    labels: str,
-    posture: str | None,
-    modality: str | None,
-    only: str | None,
-    tissue: Tissue | None = None,
-) -> tuple[change.Study, list[Problem], Series | None]:
-    """One image with its masks, measured; what was met on the way; its series if it is DICOM."""
-    volume, problems, series = _image(image)
+    only = _levels(request.levels)
+    more = request.tissue.given()
+    volume, problems, series = _image(request.image)
+    volume = _with_modality(volume, request.modality)
     masks = []
-    for path in mask_paths:
-        mask, noted = read_mask(_existing(path), labels)
+    drawn: Mapping[str, bytes] = {}
+    if request.segmenter:
+        by_program = segment.segment(volume, request.segmenter)
+        masks, problems = [*by_program.masks], [*problems, *by_program.problems]
+        drawn = segment.named(Path("mask.nii.gz"), by_program.files)
+    for path in request.masks:
+        mask, noted = read_mask(_existing(path), request.labels)
         masks.append(mask)
         problems += noted
     whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
     pairs, noted = paired([whole], masks)
     (volume, mask) = pairs[0]
-    more = (tissue or Tissue()).given()
-    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality, **more)
-    return change.Study(image, volume, mask, found), [*problems, *noted, *found.problems], series
+    found = measured(
+        volume, mask, levels=only, posture=request.posture, modality=request.modality,
+        quantities=request.quantities, **more,
+    )  # fmt: skip
+    return Study(
+        path=request.image, image=volume, mask=mask, found=found, series=series, drawn=drawn,
+        problems=[*problems, *noted, *found.problems],
+    )  # fmt: skip
 
 
-def _findings(found: Measured) -> list[AnyFinding]:
+def measurement_findings(found: Measured) -> list[AnyFinding]:
     """What the rules on measuring say of the measured facts alone."""
     # The day does not matter here: what was just measured is known, whatever its date.
     latest = max((f.on for f in found.facts if f.on), default=date.today())
@@ -196,30 +234,50 @@ def _findings(found: Measured) -> list[AnyFinding]:
     ]
 
 
-def _report_files(
-    series: Series, mask: Mask, found: Measured, problems: list[Problem]
-) -> dict[str, bytes]:
+def replaced_says(problem: Problem, says: str) -> Problem:
+    """The problem in other words."""
+    return Problem(problem=problem.problem, says=says, where=problem.where, try_=problem.try_)
+
+
+def _report_files(series: Series, later: Study) -> dict[str, bytes]:
     """The measurements as DICOM objects; none, and a problem noted, where they cannot be made."""
     from endplate.exchange.dicom.report import report_files
 
     try:
-        return report_files(series, mask, found.facts, found.vertebrae)
+        return report_files(series, later.mask, later.found.facts, later.found.vertebrae)
     except InputProblem as problem:
-        problems.append(
+        later.problems.append(
             Problem(problem="dicom.report_not_written", says=str(problem), where=series.source)
         )
         return {}
 
 
-def _image(path: Path) -> tuple[Volume, list[Problem], Series | None]:
-    """The image at a path: a NIfTI or NRRD file, a DICOM file, or a folder with one series.
+def read_image(path: Path, modality: str | None = None) -> tuple[Volume, list[Problem]]:
+    """The image at a path, and what is doubtful about it.
 
-    The series where it is one, for the objects that refer to it.
+    Parameters
+    ----------
+    path
+        A NIfTI or NRRD file, a DICOM file, or a folder with one series.
+    modality
+        ``CT`` or ``MR``, for a file that does not say it.
     """
+    volume, problems, _ = _image(path)
+    return _with_modality(volume, modality), problems
+
+
+def _with_modality(volume: Volume, modality: str | None) -> Volume:
+    if modality and not volume.acquisition.modality:
+        return replace(volume, acquisition=replace(volume.acquisition, modality=modality))
+    return volume
+
+
+def _image(path: Path) -> tuple[Volume, list[Problem], Series | None]:
+    """The image at a path, its problems, and its series where it is DICOM."""
     _existing(path)
     if path.is_file() and not path.name.lower().endswith((".dcm", ".ima")):
         try:
-            volume, problems = read_image(path)
+            volume, problems = masks_of.read_image(path)
         except InputProblem:
             if path.suffix:
                 raise
@@ -251,7 +309,8 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _known(given: str | None, words: Collection[str], option: str) -> None:
+def known(given: str | None, words: Collection[str], option: str) -> None:
+    """Refuse a typed word that is none of those understood."""
     if given is not None and given not in words:
         raise InputProblem(
             f"{option}: is not understood. It is one of {', '.join(sorted(words))}; got {given!r}. "

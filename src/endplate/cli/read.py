@@ -31,6 +31,7 @@ def read(folder: Path, today: date, *, as_json: bool) -> None:
                 {
                     "name": m.volume.name,
                     "system": m.system,
+                    "algorithm": m.algorithm,
                     "structures": {str(n): s for n, s in m.structures.items()},
                 }
                 for m in case.masks

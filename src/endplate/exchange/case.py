@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from endplate.exchange import masks as mask_files
-from endplate.exchange import nifti, nrrd, typed
+from endplate.exchange import nifti, nrrd, points, typed
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import Unreadable, is_dicom
 from endplate.exchange.dicom.report_reading import Report, read_report
@@ -88,6 +89,7 @@ class _Sorted:
     fhir: list[Path] = field(default_factory=list)
     dicom: list[Path] = field(default_factory=list)
     volumes: list[Path] = field(default_factory=list)
+    points: list[Path] = field(default_factory=list)
     own: list[Path] = field(default_factory=list)
     other: list[Path] = field(default_factory=list)
 
@@ -130,6 +132,8 @@ def read_case(folder: Path, today: date) -> Case:
     images += [_volume(p, intake, files, folder) for p, is_mask in images_and_masks if not is_mask]
     for paths in _by_segmentation([p for p, is_mask in images_and_masks if is_mask]):
         masks.append(_mask(paths, settings.get("labels", "auto"), intake, files, folder))
+    for path in found.points:
+        _points(path, intake, files, folder)
     for path in found.own:
         intake.ignore("case.own_output", f"is {_OWN}.", _name(path, folder))
         files.append(FileRead(_name(path, folder), "not read", _OWN))
@@ -185,7 +189,9 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
         elif path.suffix.lower() in _TABLES and typed.is_table_of_facts(path):
             found.tables.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
-            (found.own if _is_own_output(path) else found.fhir).append(path)
+            value = _telling(path)
+            to = found.own if _is_own_output(value) else found.fhir
+            (found.points if points.kind(value) else to).append(path)
         elif name.endswith(".dcm") or is_dicom(path):
             found.dicom.append(path)
         else:
@@ -197,15 +203,20 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _is_own_output(path: Path) -> bool:
-    """Whether a JSON file was written by Endplate, which its content tells and never its name."""
+def _telling(path: Path) -> Any:
+    """What a JSON file holds, where it may be no record: its content tells, never its name."""
     if source.is_line_format(path):
-        return False
+        return None
     try:
         text = source.document(path)
-        value = source.parsed(text) if b"endplate" in text else None
+        may_be = any(mark in text for mark in (b"endplate", *points.TELLTALES))
+        return source.parsed(text) if may_be else None
     except (source.Unreadable, source.NotJson):
-        return False  # the reader of records says why
+        return None  # the reader of records says why
+
+
+def _is_own_output(value: Any) -> bool:
+    """Whether a JSON value was written by Endplate."""
     if not isinstance(value, dict):
         return False
     if "resourceType" not in value:
@@ -258,6 +269,21 @@ def _one_birth_date(intake: Intake) -> None:
     for what in ("person.birth_date", "person.sex"):
         if len({f.value for f in intake.facts if f.what == what}) > 1:
             raise two_persons("sources with different birth dates or sexes")
+
+
+# -- points ---------------------------------------------------------------------------------------
+
+
+def _points(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> None:
+    """Say what landmarks a file holds; no rule reads them, so they are left aside."""
+    name = _name(path, folder)
+    program, found, problems = points.read(path)
+    _note(intake, problems)
+    if found:
+        intake.ignore(
+            "case.points_not_used", "holds landmarks, which no measurement and no rule uses.", name
+        )
+    files.append(FileRead(name, f"points ({program})", points.summary(found)))
 
 
 # -- images ---------------------------------------------------------------------------------------
@@ -490,4 +516,4 @@ def joined(masks: Sequence[Mask]) -> Mask:
     volume = Volume(
         array, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
     )
-    return Mask(volume, structures, base.parts, base.system, frozenset(cut))
+    return Mask(volume, structures, base.parts, base.system, frozenset(cut), base.algorithm)

@@ -16,7 +16,7 @@ from endplate.facts import InputProblem
 def output_folder(folder: Path) -> Iterator[Path]:
     """A fresh folder to write into, whose files move into `folder` only if all went well.
 
-    The files are written beside their place first and then renamed, so that a full disk, a
+    The files are written near their place first and then renamed, so that a full disk, a
     crash or Ctrl-C leaves no half-written file and no empty folder; files that were there
     before stay until they are replaced.
 
@@ -47,7 +47,8 @@ def _draft(folder: Path, parent: Path) -> Path:
         raise NotADirectoryError
     if folder.exists() and not os.access(folder, os.W_OK):
         raise PermissionError
-    return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
+    # Inside a folder that is there: the one above it may belong to somebody else.
+    return Path(tempfile.mkdtemp(prefix=".endplate-", dir=folder if folder.exists() else parent))
 
 
 def _remove(draft: Path | None, made: list[Path]) -> None:

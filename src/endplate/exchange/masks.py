@@ -94,6 +94,8 @@ def read_mask(path: Path, labels: str = "auto") -> tuple[Mask, Problems]:
     if not names and structure_named(_stem(path)) and volume.array.max(initial=0) == 1:
         names = {1: _stem(path)}  # one file per structure, as TotalSegmentator writes by default
     mask, doubts = recognise(volume, names=names, by=_system(labels))
+    if path.name.lower().endswith(nifti.SUFFIXES):
+        mask = replace(mask, algorithm=nifti.algorithm(path))
     return mask, (*problems, *doubts)
 
 

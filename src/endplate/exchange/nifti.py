@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import numpy.typing as npt
-from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti1 import Nifti1Extension, Nifti1Image
 
 from endplate.facts import InputProblem, Problem
 from endplate.images.volume import Volume
@@ -32,6 +33,8 @@ _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # by pattern and not by an XML parser, because files come from outside.
 _LABEL = re.compile(r'<Label Key="(\d{1,5})"[^>]{0,200}>\s*(?:<!\[CDATA\[)?([^<\]]{1,100})')
 _MOST_EXTENSION = 2**20
+# What drew a mask, as a comment in the file's header.
+_ALGORITHM = re.compile(r"Segmented by ([^\x00\n]{1,300})")
 
 
 def read(path: Path) -> tuple[Volume, dict[int, str], tuple[Problem, ...]]:
@@ -119,16 +122,32 @@ def _affine(path: Path, image: Nifti1Image, problems: list[Problem]) -> npt.NDAr
 
 def _names(image: Nifti1Image) -> dict[int, str]:
     names: dict[int, str] = {}
-    extensions: Any = image.header
-    for extension in extensions.extensions:
-        content = extension.get_content()
-        text = (
-            content
-            if isinstance(content, str)
-            else bytes(content[:_MOST_EXTENSION]).decode("utf-8", "replace")
-        )
+    for text in _extensions(image):
         names.update({int(label): name.strip() for label, name in _LABEL.findall(text)})
     return names
+
+
+def _extensions(image: Nifti1Image) -> Iterator[str]:
+    header: Any = image.header
+    for extension in header.extensions:
+        content = extension.get_content()
+        is_text = isinstance(content, str)
+        yield content if is_text else bytes(content[:_MOST_EXTENSION]).decode("utf-8", "replace")
+
+
+def algorithm(path: Path) -> str:
+    """What drew a mask, where a file of ours says so; only the header is read."""
+    image: Any = nibabel.load(path)
+    said = [_ALGORITHM.match(text) for text in _extensions(image)]
+    return next((match[1].strip() for match in said if match), "")
+
+
+def with_algorithm(path: Path, algorithm: str) -> bytes:
+    """A mask's file, compressed, that says what drew it."""
+    image: Any = nibabel.load(path)
+    comment = f"Segmented by {algorithm}".encode()
+    image.header.extensions.append(Nifti1Extension("comment", comment))
+    return gzip.compress(image.to_bytes(), mtime=0)
 
 
 def write(volume: Volume, path: Path) -> None:

@@ -627,4 +627,4 @@ def bodies(instance: Mask, subregion: Mask) -> Mask:
     present = set(np.unique(kept).tolist())
     structures = {label: s for label, s in instance.structures.items() if label in present}
     system = f"{instance.system} with bodies of {subregion.system}"
-    return Mask(volume, MappingProxyType(structures), "body", system)
+    return Mask(volume, MappingProxyType(structures), "body", system, algorithm=instance.algorithm)

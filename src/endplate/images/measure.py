@@ -262,6 +262,8 @@ class _Run:
     def source(self) -> str:
         """Image and mask by name."""
         mask = f"mask {self.mask.volume.name or self.mask.system or 'without a name'}"
+        if self.mask.algorithm:
+            mask += f" of {self.mask.algorithm}"
         if self.image is None:
             return mask
         # Two scans may have one description: what tells them apart belongs to their source.

@@ -170,6 +170,8 @@ class Mask:
     cut
         Structures that the field of the mask cut off, where the image goes on: drawn on a part
         of the image, the mask holds a part of them alone.
+    algorithm
+        The program that drew it, with its version and model, where the mask says so.
     """
 
     volume: Volume
@@ -177,3 +179,4 @@ class Mask:
     parts: str = "whole"
     system: str = ""
     cut: frozenset[str] = frozenset()
+    algorithm: str = ""
