@@ -83,10 +83,13 @@ def read(
 
 @app.command()
 def measure(
-    image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],
+    image: Annotated[
+        Path | None, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")
+    ] = None,
     mask: Annotated[
-        list[Path], typer.Option("--mask", help="Labels: NIfTI, NRRD, DICOM SEG. May be repeated.")
-    ],
+        list[Path] | None,
+        typer.Option("--mask", help="Labels: NIfTI, NRRD, DICOM SEG. May be repeated."),
+    ] = None,
     labels: Annotated[
         str, typer.Option(help="The mask's label system, or a map file; auto recognises it.")
     ] = "auto",
@@ -103,12 +106,39 @@ def measure(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
     ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            "--batch", metavar="LIST", help="Many cases: a CSV with columns case, image, mask."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Batch: processes on this machine.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Batch: a Dask scheduler, such as tcp://host:8786."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure bone on an image with a mask: attenuation, heights, deformity, bone quality."""
-    from endplate.cli import measure as command
+    from endplate.facts import InputProblem
 
-    command.measure(image, mask, labels, posture, modality, levels, out, as_json=json)
+    if batch is None and image is not None and mask and not (workers or scheduler):
+        from endplate.cli import measure as command
+
+        command.measure(image, mask, labels, posture, modality, levels, out, as_json=json)
+    elif batch is not None and image is None and not mask and not (workers and scheduler):
+        from endplate.cli import batch as many
+
+        options = {"labels": labels, "posture": posture, "modality": modality, "levels": levels}
+        many.batch(batch, out, options, workers, scheduler, as_json=json)
+    else:
+        raise InputProblem(
+            "measure: cannot start. It needs --image and --mask for one case, or --batch and --out "
+            "for many, there with --workers or --scheduler if wanted; got another mixture. See "
+            "'endplate measure --help'."
+        )
 
 
 @app.command()
@@ -203,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     from endplate.facts import InputProblem
 
     try:
-        app(arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False)  # what typer.Exit was given, else None
     except InputProblem as problem:
         print(problem, file=sys.stderr)
         return UNUSABLE
@@ -219,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
         return DONE
     except Exception as problem:  # the last net: a defect is said to be one, and can be reported
         return _defect(problem)
-    return DONE
+    return code or DONE
 
 
 def _defect(problem: Exception) -> int:

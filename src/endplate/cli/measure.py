@@ -15,7 +15,7 @@ from endplate.exchange.files import write_files
 from endplate.exchange.masks import read_image, read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
-from endplate.images.measure import Measured
+from endplate.images.measure import EVERYTHING, Measured
 from endplate.images.measure import measure as measured
 from endplate.images.volume import Volume
 from endplate.levels import Level
@@ -36,20 +36,7 @@ def measure(
     as_json: bool,
 ) -> None:
     """Measure, print, and write the JSON and the pictures if a folder is given."""
-    _known(posture, set(Posture), "--posture")
-    _known(modality, {"CT", "MR"}, "--modality")
-    volume, problems = _image(image)
-    masks = []
-    for path in mask_paths:
-        mask, noted = read_mask(_existing(path), labels)
-        masks.append(mask)
-        problems += noted
-    whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
-    pairs, noted = paired([whole], masks)
-    (volume, mask) = pairs[0]
-    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality)
-    problems = [*problems, *noted, *found.problems]
-    findings = _findings(found)
+    found, findings, problems = measurement(image, mask_paths, labels, posture, modality, only)
     if out is not None:
         files = {
             "measurements.json": envelope(facts=found.facts, findings=findings, problems=problems)
@@ -68,6 +55,38 @@ def measure(
         text.print(f"- {finding.says}", markup=False, highlight=False)
     if problems:
         text.print(problems_table("Problems", problems))
+
+
+def measurement(
+    image: Path,
+    mask_paths: Sequence[Path],
+    labels: str,
+    posture: str | None,
+    modality: str | None,
+    only: str | None,
+    quantities: Collection[str] = EVERYTHING,
+) -> tuple[Measured, list[AnyFinding], list[Problem]]:
+    """One image measured with its masks: what was found, what the rules say, all problems."""
+    _known(posture, set(Posture), "--posture")
+    _known(modality, {"CT", "MR"}, "--modality")
+    volume, problems = _image(image)
+    masks = []
+    for path in mask_paths:
+        mask, noted = read_mask(_existing(path), labels)
+        masks.append(mask)
+        problems += noted
+    whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
+    pairs, noted = paired([whole], masks)
+    (volume, mask) = pairs[0]
+    found = measured(
+        volume,
+        mask,
+        levels=_levels(only),
+        posture=posture,
+        modality=modality,
+        quantities=quantities,
+    )
+    return found, _findings(found), [*problems, *noted, *found.problems]
 
 
 def _findings(found: Measured) -> list[AnyFinding]:
