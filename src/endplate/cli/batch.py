@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -288,42 +289,65 @@ def _since(started: float) -> float:
 @contextmanager
 def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     """A connection to the scheduler that is given, or to processes of our own on this machine."""
-    import dask
-    from dask.system import CPU_COUNT
-    from distributed import Client, LocalCluster
-    from distributed.system import MEMORY_LIMIT
+    from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a case that fails says so itself
     with ExitStack() as stack:
         try:
-            if scheduler is None:
-                most = max(1, min(CPU_COUNT, MEMORY_LIMIT // _MEMORY_PER_WORKER))
-                stack.enter_context(dask.config.set(_OWN_CLUSTER))
-                cluster = LocalCluster(
-                    n_workers=workers or most,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    security=True,  # another user of this machine could have code run otherwise
-                    silence_logs=logging.CRITICAL,
-                    scheduler_kwargs={
-                        "dashboard": False,
-                        "dashboard_address": "127.0.0.1:0",
-                        "allowed_failures": 0,  # see _Run: a case is tried again alone
-                    },
-                )
-                scheduler_or_cluster: Any = stack.enter_context(cluster)
-            else:
-                scheduler_or_cluster = scheduler
-            client = Client(scheduler_or_cluster, timeout=_CONNECT)
-            stack.enter_context(client)
+            reached = scheduler or stack.enter_context(_own_cluster(workers))
+            client = stack.enter_context(Client(reached, timeout=_CONNECT))
         except (OSError, ValueError, RuntimeError) as problem:
-            what = f"--scheduler {scheduler}" if scheduler else "Workers"
+            if scheduler is None:
+                thing, needed = "Workers", "Room for them on this machine"
+            else:
+                thing, needed = f"--scheduler {scheduler}", "A Dask scheduler that answers"
             raise InputProblem(
-                f"{what}: cannot be used. A Dask scheduler that answers is needed, or room to "
-                f"start one here; {type(problem).__name__}. Check the address, and that this "
-                f"machine can start processes."
+                f"{thing}: cannot be used. {needed} is needed; {type(problem).__name__}. Check it, "
+                f"and run the same command again: finished cases are kept."
             ) from None
         yield client
+
+
+@contextmanager
+def _own_cluster(workers: int | None) -> Iterator[Any]:
+    """Processes of our own, one case each at a time, that end with this one."""
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import LocalCluster
+    from distributed.system import MEMORY_LIMIT
+
+    most = max(1, min(CPU_COUNT, MEMORY_LIMIT // _MEMORY_PER_WORKER))
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_OWN_CLUSTER))
+        with _deaf_to_interrupts():
+            cluster = LocalCluster(
+                n_workers=workers or most,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                security=True,  # another user of this machine could have code run otherwise
+                silence_logs=logging.CRITICAL,  # a case that fails says so itself
+                scheduler_kwargs={
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
+                    "allowed_failures": 0,  # see _Run: a case is tried again alone
+                },
+            )
+        yield stack.enter_context(cluster)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """The threads and processes that are started here, and theirs, do not hear Ctrl-C.
+
+    A terminal sends it to all processes at once; the workers are ended by this one.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _OWN_CLUSTER = {
@@ -356,9 +380,11 @@ class _Run:
 
     def all(self, first: _Job, rest: Iterator[_Job]) -> None:
         """Measure all; each result is written as it comes."""
-        self._submit([first])
-        while self._running:
-            self._submit(islice(rest, max(0, self._wanted() - len(self._running))))
+        waiting = chain([first], rest)
+        while True:
+            self._submit(islice(waiting, max(0, self._wanted() - len(self._running))))
+            if not self._running:
+                break
             for job, outcome in self._finished():
                 if outcome is None:
                     self._suspects.append(job)

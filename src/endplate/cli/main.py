@@ -234,6 +234,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         code = app(arguments, standalone_mode=False)  # what typer.Exit was given, else None
+        if code == INTERRUPTED:  # typer makes that of Ctrl-C
+            raise KeyboardInterrupt
     except InputProblem as problem:
         print(problem, file=sys.stderr)
         return UNUSABLE
