@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -292,6 +293,8 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client
 
     with ExitStack() as stack:
+        logging.disable()  # Dask tells of every process that ends; what matters, the cases say
+        stack.callback(logging.disable, logging.NOTSET)
         try:
             reached = scheduler or stack.enter_context(_own_cluster(workers))
             client = stack.enter_context(Client(reached, timeout=_CONNECT))
@@ -304,7 +307,13 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
                 f"{thing}: cannot be used. {needed} is needed; {type(problem).__name__}. Check it, "
                 f"and run the same command again: finished cases are kept."
             ) from None
-        yield client
+        try:
+            yield client
+        except (CancelledError, OSError):  # our own files are written with InputProblems
+            raise InputProblem(
+                "The Dask scheduler: was lost. It must answer until the batch is done; it has "
+                "stopped. Start it again and run the same command: finished cases are kept."
+            ) from None
 
 
 @contextmanager
@@ -324,7 +333,7 @@ def _own_cluster(workers: int | None) -> Iterator[Any]:
                 threads_per_worker=1,
                 host="127.0.0.1",
                 security=True,  # another user of this machine could have code run otherwise
-                silence_logs=logging.CRITICAL,  # a case that fails says so itself
+                silence_logs=logging.CRITICAL,
                 scheduler_kwargs={
                     "dashboard": False,
                     "dashboard_address": "127.0.0.1:0",
@@ -408,16 +417,10 @@ class _Run:
 
     def _finished(self) -> list[tuple[_Job, _Outcome | None]]:
         """The next cases that came back, at least one; without an outcome where a process died."""
-        from distributed import wait
         from distributed.scheduler import KilledWorker
 
-        while True:
-            with suppress(TimeoutError):
-                done = wait(list(self._running), _SILENCE, "FIRST_COMPLETED").done
-                break
-            self._explain_silence()
         found: list[tuple[_Job, _Outcome | None]] = []
-        for future in done:
+        for future in self._returned():
             job = self._running.pop(future)
             problem = future.exception()
             if problem is None:
@@ -430,10 +433,16 @@ class _Run:
                 raise problem
         return found
 
-    def _explain_silence(self) -> None:
-        if not self._has_explained and not self._client.nthreads():
-            print("The scheduler has no workers; waiting for some.", file=sys.stderr)
-            self._has_explained = True
+    def _returned(self) -> set[Any]:
+        """The futures that are done, at least one."""
+        from distributed import wait
+
+        while True:
+            with suppress(TimeoutError):
+                return set(wait(list(self._running), _SILENCE, "FIRST_COMPLETED").done)
+            if not self._has_explained and not self._client.nthreads():
+                print("The scheduler has no workers; waiting for some.", file=sys.stderr)
+                self._has_explained = True
 
     def _checked(self, outcome: _Outcome | None) -> _Outcome:
         if outcome is None:
