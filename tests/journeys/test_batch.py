@@ -165,7 +165,7 @@ def test_bad_cases_stop_no_other_and_are_named(tmp_path, faults, capsys):
         run.stderr == "" and "no mask" in run.stdout and "10 cases measured, 2 fail" in run.stdout
     )
     changed = {p.name for p in finished(out) if stands[p.name] != p.stat().st_mtime_ns}
-    assert changed == {"killing.json", "defect.json", "large.json", "broken.json", "absent.json"}
+    assert changed == {"killing.json", "defect.json", "large.json", "broken.json"}
 
 
 def in_a_terminal(arguments: list[str], env: dict[str, str], press) -> tuple[int, str]:
