@@ -365,6 +365,8 @@ _OWN_CLUSTER = {
     # Nothing answers to HTTP: nobody is to look in.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    # Nobody looks at where the time goes, which costs some.
+    "distributed.worker.profile.enabled": False,
     # A case that waits on disk or in a pause helps nobody, and leaves voxels there: it goes on, or
     # too much memory ends it.
     "distributed.worker.memory.target": False,
