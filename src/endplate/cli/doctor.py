@@ -17,7 +17,11 @@ _PARTS = (
     "numpy", "scipy", "nibabel", "pydicom", "highdicom", "pynrrd", "msgspec", "orjson", "pint",
     "ucumvert", "pillow", "jinja2",
 )  # fmt: skip
-_OPTIONAL = {"weasyprint": "PDF report (endplate[pdf])"}
+_OPTIONAL = {
+    "weasyprint": "PDF report (endplate[pdf])",
+    "distributed": "many cases at once (endplate[batch])",
+    "pyarrow": "the table of many cases (endplate[batch])",
+}
 
 
 def doctor(*, as_json: bool) -> None:

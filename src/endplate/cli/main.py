@@ -83,7 +83,9 @@ def read(
 
 @app.command()
 def measure(
-    image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],
+    image: Annotated[
+        Path | None, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")
+    ] = None,
     mask: Annotated[
         list[Path] | None,
         typer.Option("--mask", help="Labels: NIfTI, NRRD, DICOM SEG. May be repeated."),
@@ -131,9 +133,36 @@ def measure(
     earlier_posture: Annotated[
         str | None, typer.Option("--earlier-posture", help="Its posture, where it does not say.")
     ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            "--batch", metavar="LIST", help="Many cases: a CSV with columns case, image, mask."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Batch: processes on this machine.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Batch: a Dask scheduler, such as tcp://host:8786."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure bone, muscle and discs on an image with a mask: attenuation, heights, areas …"""
+    from endplate.facts import InputProblem
+
+    if batch is not None and image is None and not mask and not (workers and scheduler):
+        from endplate.cli import batch as many
+
+        options = {"labels": labels, "posture": posture, "modality": modality, "levels": levels}
+        many.batch(batch, out, options, workers, scheduler, as_json=json)
+        return
+    if batch is not None or image is None or workers or scheduler:
+        raise InputProblem(
+            "measure: cannot start. It needs --image and --mask for one case, or --batch and --out "
+            "for many, there with --workers or --scheduler if wanted; got another mixture. See "
+            "'endplate measure --help'."
+        )
     from endplate.cli import measure as command
 
     request = command.Request(
@@ -263,7 +292,8 @@ def main(arguments: list[str] | None = None) -> int:
     from endplate.facts import InputProblem
 
     try:
-        if app(arguments, standalone_mode=False) == INTERRUPTED:  # typer keeps Ctrl-C to itself
+        code = app(arguments, standalone_mode=False)  # what typer.Exit was given, else None
+        if code == INTERRUPTED:  # typer makes that of Ctrl-C
             raise KeyboardInterrupt
     except InputProblem as problem:
         print(problem, file=sys.stderr)
@@ -280,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
         return DONE
     except Exception as problem:  # the last net: a defect is said to be one, and can be reported
         return _defect(problem)
-    return DONE
+    return code or DONE
 
 
 def _defect(problem: Exception) -> int:

@@ -90,6 +90,40 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             path.write_bytes(content)
 
 
+_DRAFT = ".part"
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """A draft beside `path`, which becomes the file only if all went well.
+
+    For many files one after another, and for a file that is too large to be held in memory. One
+    process at a time may write to a folder so; what a killed one left is removed by
+    `remove_drafts`.
+
+    Raises
+    ------
+    InputProblem
+        If it cannot be written, or the disk is full.
+    """
+    draft = path.with_name(f".{path.name}{_DRAFT}")
+    try:
+        yield draft
+        os.replace(draft, path)
+    except OSError as problem:
+        draft.unlink(missing_ok=True)
+        raise _cannot_write(path.parent, problem) from None
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a process that was killed left half-written in `folder`."""
+    for draft in folder.glob(f".*{_DRAFT}"):
+        draft.unlink()
+
+
 def _cannot_write(folder: Path, problem: OSError) -> InputProblem:
     why = problem.strerror or type(problem).__name__
     return InputProblem(

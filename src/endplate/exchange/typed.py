@@ -276,13 +276,14 @@ def is_table_of_facts(path: Path) -> bool:
             start = file.read(_LONGEST_HEAD)
     except OSError:
         return False
-    text = start.decode(_encoding(start), errors="replace").replace("\0", "")
+    text = start.decode(encoding(start), errors="replace").replace("\0", "")
     head = next(iter(text.splitlines()), "").lower()
     columns = {c.strip().strip('"') for c in head.replace(";", ",").replace("\t", ",").split(",")}
     return {"concept", "value"} <= columns
 
 
-def _encoding(start: bytes) -> str:
+def encoding(start: bytes) -> str:
+    """How a table's text is written: UTF-8, or UTF-16 where its first bytes say so."""
     return "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
 
 
@@ -295,7 +296,7 @@ def read_table(path: Path, intake: Intake) -> None:
     """
     content = path.read_bytes()
     try:
-        text = content.decode(_encoding(content))
+        text = content.decode(encoding(content))
     except UnicodeDecodeError:
         text = ""
     first = next(iter(text.splitlines()), "")
