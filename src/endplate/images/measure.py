@@ -15,9 +15,10 @@ from endplate import evidence as evidence_of
 from endplate import vocabulary
 from endplate.evidence import Evidence
 from endplate.facts import Fact, InputProblem, Problem, Side, in_order
-from endplate.images import bone_quality_score, gates, hounsfield, picture
+from endplate.images import bone_quality_score, gates, hounsfield, mask_gates, picture
 from endplate.images.frame import Block, Bools, blocks
 from endplate.images.hounsfield import Density, Interior
+from endplate.images.mask_gates import Gates
 from endplate.images.metal import Found, metal
 from endplate.images.picture import Picture, Shown
 from endplate.images.vertebra import (
@@ -93,6 +94,7 @@ def measure(
     modality: str | None = None,
     instrumented: Collection[str] = (),
     quantities: Collection[str] = EVERYTHING,
+    levels_confirmed: bool = False,
 ) -> Measured:
     """Measure all vertebrae of a mask, or those named.
 
@@ -112,6 +114,8 @@ def measure(
         Levels that are known to hold implants; their density is not used.
     quantities
         Which of `EVERYTHING` is wanted.
+    levels_confirmed
+        Whether a person has confirmed on the image which label is which vertebra.
 
     Raises
     ------
@@ -136,6 +140,7 @@ def measure(
         wanted=wanted,
         posture=posture or (image.acquisition.posture if image is not None else None),
         instrumented=frozenset(level_of(n).value for n in instrumented),
+        levels_confirmed=levels_confirmed,
     )
     return run.all(None if levels is None else [level_of(n).value for n in levels])
 
@@ -199,6 +204,8 @@ class _Run:
     wanted: frozenset[str]
     posture: Posture | None
     instrumented: frozenset[str]
+    levels_confirmed: bool
+    mask_gates: Gates = field(init=False)
     facts: list[Fact] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     vertebrae: dict[str, Vertebra] = field(default_factory=dict)
@@ -223,7 +230,22 @@ class _Run:
         """Everything that was asked for."""
         there = blocks(self.mask)
         names = self._levels(there, levels)
+        looked = mask_gates.looked_at(
+            self.mask, there, self.image, self.evidence, levels_confirmed=self.levels_confirmed
+        )
+        self.mask_gates = looked
         self._find_vertebrae(there, names)
+        self.mask_gates = looked.with_bodies(
+            self.vertebrae,
+            {
+                n: there[n]
+                for n in names
+                if not (n in self.vertebrae or n in self.cut or looked.refusal(n))
+            },
+            self.evidence,
+            cut=frozenset(n for n in self.vertebrae if there[n].touches),
+        )
+        self.problems += self.mask_gates.problems(self.source)
         if "heights" in self.wanted:
             self._heights()
         else:
@@ -238,7 +260,7 @@ class _Run:
         elif image is not None and "bone_quality_score" in self.wanted:
             self._bone_quality_score(image, there)
         return Measured(
-            facts=in_order(self.facts),
+            facts=in_order(self.mask_gates.marked(f) for f in self.facts),
             pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
             problems=tuple(sorted(self.problems)),
             vertebrae=self.vertebrae,
@@ -278,10 +300,11 @@ class _Run:
         fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
-            part, reason, code = "", "", ""
+            refused = self.mask_gates.refusal(name)
+            part, reason, code = "", refused, "mask_fault" if refused else ""
             if least.met(block.count):
                 reason, code = f"its label has only {block.count} voxels", "too_few_voxels"
-            else:
+            elif not refused:
                 try:
                     vertebra = measured(name, block, begin[name], self.evidence)
                     part = "body" if name in self.mask.cut else _cut_part(vertebra)
@@ -289,7 +312,7 @@ class _Run:
                         self.vertebrae[name] = vertebra
                 except NotMeasurable as problem:
                     reason, code = str(problem), "no_body"
-            if block.touches and name not in self.vertebrae:
+            if block.touches and name not in self.vertebrae and not refused:
                 part, reason = "body", ""
             doubts = list(self.vertebrae[name].doubts) if name in self.vertebrae else []
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []
