@@ -99,6 +99,12 @@ def measure(
     levels: Annotated[
         str | None, typer.Option(help="Only these levels, such as L1-L4 or L1,L3.")
     ] = None,
+    confirm_levels: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-levels", help="I have counted the vertebrae: the labels are right."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
@@ -108,7 +114,10 @@ def measure(
     """Measure bone on an image with a mask: attenuation, heights, deformity, bone quality."""
     from endplate.cli import measure as command
 
-    command.measure(image, mask, labels, posture, modality, levels, out, as_json=json)
+    command.measure(
+        image, mask, labels, posture, modality, levels, out,
+        levels_confirmed=confirm_levels, as_json=json,
+    )  # fmt: skip
 
 
 @app.command()

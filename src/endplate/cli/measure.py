@@ -33,6 +33,7 @@ def measure(
     only: str | None,
     out: Path | None,
     *,
+    levels_confirmed: bool,
     as_json: bool,
 ) -> None:
     """Measure, print, and write the JSON and the pictures if a folder is given."""
@@ -47,7 +48,14 @@ def measure(
     whole = CaseImage(volume.name, volume.acquisition, volume.uid, lambda: volume)
     pairs, noted = paired([whole], masks)
     (volume, mask) = pairs[0]
-    found = measured(volume, mask, levels=_levels(only), posture=posture, modality=modality)
+    found = measured(
+        volume,
+        mask,
+        levels=_levels(only),
+        posture=posture,
+        modality=modality,
+        levels_confirmed=levels_confirmed,
+    )
     problems = [*problems, *noted, *found.problems]
     findings = _findings(found)
     if out is not None:

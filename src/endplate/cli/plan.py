@@ -113,7 +113,13 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
     )
     for number, (image, mask) in enumerate(pairs, 1):
         try:
-            found = measure(image, mask, posture=posture or None, modality=case.modality or None)
+            found = measure(
+                image,
+                mask,
+                posture=posture or None,
+                modality=case.modality or None,
+                levels_confirmed=case.levels_confirmed,
+            )
         except UnknownModality as unknown:  # the rest of the case can be planned all the same
             problems.append(
                 Problem(problem="measurement.modality", says=str(unknown), where=image.name)

@@ -66,6 +66,8 @@ class Case:
         What the clinic calls the case, if it says so.
     modality
         What the images are whose files do not say it: ``CT`` or ``MR``; empty if nobody said.
+    levels_confirmed
+        Whether a person has confirmed which label of the masks is which vertebra.
     """
 
     record: PatientRecord
@@ -76,6 +78,7 @@ class Case:
     masks: tuple[Mask, ...] = ()
     title: str = ""
     modality: str = ""
+    levels_confirmed: bool = False
 
 
 @dataclass(slots=True)
@@ -147,6 +150,7 @@ def read_case(folder: Path, today: date) -> Case:
         masks=tuple(masks),
         title=settings.get("title", ""),
         modality=settings.get("modality", ""),
+        levels_confirmed="levels_confirmed" in settings,
     )
 
 

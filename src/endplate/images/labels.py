@@ -212,6 +212,9 @@ _PLAIN = {
     "csf": "csf",
     "cerebrospinal fluid": "csf",
     "aorta": "aorta",
+    "liver": "liver",
+    "spleen": "spleen",
+    "heart": "heart",
     "vertebrae": "vertebrae",
     "vertebra": "vertebrae",
     "corpus": "corpus",
@@ -226,6 +229,7 @@ _SIDED = {
     "hip bone": "hip",
     "innominate bone": "hip",
     "humerus": "humerus",
+    "kidney": "kidney",
     "iliopsoas": "iliopsoas",
     "psoas": "iliopsoas",
     "autochthon": "autochthon",
@@ -484,11 +488,11 @@ def _can_tell(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> bool
     """Whether there is an order to see and a size: two vertebrae, one of them entire.
 
     Numbers that start at 1 tell nothing: people and programs also count so from wherever the
-    image begins.
+    image begins (where 1 is the spleen, it is no vertebra that is counted).
     """
     vertebrae = [label for label, structure in structures.items() if _level(structure)]
     entire = [label for label in vertebrae if not blobs[label].is_cut]
-    return len(vertebrae) > 1 and bool(entire) and 1 not in structures
+    return len(vertebrae) > 1 and bool(entire) and structures.get(1, "spleen") == "spleen"
 
 
 def _could_be(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> bool:

@@ -56,7 +56,7 @@ _ENOUGH = 40_000
 _BONE_RANGE = (0.0, 400.0)
 # A label ends in a plane of the voxels where its section there is so much of the widest, and of
 # that a little farther in (mm).
-_BROAD, _STEADY, _ABRUPT, _FARTHER_IN = 0.3, 0.6, 0.85, 3.0
+_BROAD, _STEADY, _ABRUPT, _FARTHER_IN = 0.3, 0.5, 0.85, 3.0
 # So far (mm) from its densest part every body is solid, and no canal is near.
 _MIDDLE = 5.0
 _NO_BODY = frozenset({Level.S1, Level.C1, Level.C2})
@@ -421,14 +421,16 @@ class _Spine:
 
     def _anchored(self, runs: Sequence[Sequence[str]]) -> tuple[set[int], list[Fault]]:
         """The runs that reach the sacrum or bear ribs as their names ask for."""
-        found: list[Fault] = []
-        by_sacrum, fault = self._sacrum(runs)
-        by_ribs, shifted = self._ribs(runs)
-        found += [f for f in (fault, shifted) if f is not None]
+        by_sacrum, standing = self._sacrum(runs)
+        by_ribs, borne = self._ribs(runs)
+        found = [f for f in (standing, borne) if f is not None]
+        if borne is not None:
+            return set(), found
+        # Six lumbar vertebrae on the sacrum may be five, and a count that is one off.
         six = by_sacrum is not None and Level.L6.value in runs[by_sacrum]
-        if six and by_sacrum not in by_ribs:
-            by_sacrum = None  # six lumbar vertebrae, or five and a count that is one off
-        return ({by_sacrum} - {None} | by_ribs) if shifted is None else set(), found  # type: ignore[return-value]
+        if by_sacrum is None or six:
+            return by_ribs, found
+        return {by_sacrum} | by_ribs, found
 
     def _sacrum(self, runs: Sequence[Sequence[str]]) -> tuple[int | None, Fault | None]:
         """The run that stands on the sacrum, or what is wrong with how it stands."""
@@ -726,7 +728,8 @@ def _sides(
     blocks: Mapping[str, Block], spine: _Spine
 ) -> tuple[list[Fault], Literal["told", "untold"]]:
     """Whether sided structures lie on their side of the spine, or of their partner."""
-    right_side, wrong_side = [], []
+    right_side: list[str] = []
+    wrong_side: list[str] = []
     middles = np.array([n.at for n in spine.nodes]).reshape(-1, 3)
     for name, block in blocks.items():
         sided = _SIDED.search(name)
