@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -57,8 +58,13 @@ _BONE_RANGE = (0.0, 400.0)
 # A label ends in a plane of the voxels where its section there is so much of the widest, and of
 # that a little farther in (mm).
 _BROAD, _STEADY, _ABRUPT, _FARTHER_IN = 0.3, 0.5, 0.85, 3.0
-# So far (mm) from its densest part every body is solid, and no canal is near.
-_MIDDLE = 5.0
+# So far (mm) from its densest part even a crushed body is solid, and no canal is near: it has a
+# hole where more than this part of that is empty.
+_MIDDLE, _HOLLOW = 3.0, 0.5
+# All bodies reach so far (mm) from the line of their middles.
+_CORE = 10.0
+# Two labels that together are no larger than so many vertebrae are parts of one.
+_ONE_AND_A_HALF = 1.5
 _NO_BODY = frozenset({Level.S1, Level.C1, Level.C2})
 _AXES = ("first", "second", "third")
 _SIDED = re.compile(r"_(left|right)(?:_\d+)?$")
@@ -165,7 +171,7 @@ class Gates:
             Those whose arch the image cuts: their sides need not be alike.
         """
         found = [f for n, v in vertebrae.items() if n not in cut for f in _inside(n, v, evidence)]
-        found += [_holes(n, "shape") for n, b in unmeasured.items() if _is_hollow(b, evidence)]
+        found += [_holes(n, "shape") for n, b in unmeasured.items() if _is_hollow(b)]
         return replace(self, faults=(*self.faults, *found))
 
 
@@ -250,8 +256,12 @@ class _Spine:
         self.parts = {v: blocks[v].massive_parts(_APART, self._row("second_body")) for v in seen}
         self.nodes = self._in_order(seen)
         several = {n.level for n in self.nodes if self._times(n.level) > 1}
-        self.single = [n for n in self.nodes if n.level not in several]
         self.several = sorted(several)
+        self.bordering = [*self._bordering()]
+        self.split = {
+            v for fault in self.bordering if fault.kind == "refused" for v in fault.levels
+        }
+        self.single = [n for n in self.nodes if n.level not in several | self.split]
         self.counted: set[str] = set()
 
     def _row(self, name: str) -> float:
@@ -307,10 +317,13 @@ class _Spine:
     def faults(self) -> Iterator[Fault]:
         """What is wrong with which label is which vertebra; notes what could be counted."""
         yield from self._over_two()
+        yield from self.bordering
         displaced, fault = self._order()
         if fault is not None:
             yield fault
-        good = [n for n in self.single if n.level not in displaced]
+        good = [
+            n for n in self.single if n.level not in displaced and n.level is not Level.S1
+        ]  # how the lowest one stands on the sacrum is asked apart
         runs, breaks = self._runs(good)
         anchored, more = self._anchored(runs)
         for number, fault in breaks:
@@ -318,6 +331,8 @@ class _Spine:
             yield replace(fault, levels=tuple(touched or runs[number]))
         yield from more
         self.counted = {v for at in anchored for v in runs[at]}
+        if Level.S1 in {n.level for n in self.single} - displaced:
+            self.counted.add(Level.S1.value)  # it is what is counted from
         yield from self._variants()
 
     def _over_two(self) -> Iterator[Fault]:
@@ -336,6 +351,33 @@ class _Spine:
                 + "; it was not measured.",
                 doubt=f"its label covers {many} vertebrae",
             )
+
+    def _bordering(self) -> Iterator[Fault]:
+        """Labels that share a broad border: two names within one vertebra."""
+        broad = self.evidence.row("measurement.mask.border")
+        crowded = self.evidence.row("measurement.level_crowding")
+        for at, (upper, lower) in enumerate(pairwise(self.nodes)):
+            pair = sorted((upper.level, lower.level))
+            a, b = (self.blocks[v] for v in pair)
+            if pair[0] == pair[1] or a.main_touches or b.main_touches:
+                continue
+            touching = broad.met(_border(a, b, (upper.at, lower.at)))
+            if not touching:
+                continue
+            near = [] if {*pair} & _NO_BODY else self._near(at)
+            close = near and crowded.met(float(np.linalg.norm(upper.at - lower.at)) / near[0])
+            names, both = tuple(v.value for v in pair), f"{pair[0]} and {pair[1]}"
+            usual = [self.blocks[v].count for v in self.parts if v not in (*pair, Level.S1)]
+            if close or (usual and a.count + b.count < _ONE_AND_A_HALF * np.median(usual)):
+                yield Fault(
+                    name="split_level",
+                    kind="refused",
+                    levels=names,
+                    says=f"{both} are labels of one vertebra; neither was measured.",
+                    doubt=f"{both} are labels of one vertebra",
+                )
+            else:
+                yield _fragment(*names)
 
     def _order(self) -> tuple[set[Level], Fault | None]:
         """The labels that do not lie where their names put them."""
@@ -385,6 +427,8 @@ class _Spine:
         others = end - at - 1
         apart = self.index[lower.level] - self.index[upper.level]
         pair = f"{upper.level} and {lower.level}"
+        halves = [n for n in self.nodes[at + 1 : end] if n.level in self.split]
+        others -= len(halves) // 2
         if others == apart - 1 and others:
             return None  # labels that are wrong by themselves fill the room
         near = self._near(at)
@@ -404,14 +448,6 @@ class _Spine:
             return None
         if self.evidence.row("measurement.level_gap").met(away / near[-1]):
             return _miscounted(f"{pair} are farther apart than neighbours: a vertebra is missing")
-        if self.evidence.row("measurement.level_crowding").met(away / near[0]):
-            return Fault(
-                name="split_level",
-                kind="refused",
-                says=f"{pair} are nearer to each other than neighbours: one vertebra has two "
-                f"labels. Neither was measured.",
-                doubt=f"{pair} are labels of one vertebra",
-            )
         return None
 
     def _place(self, node: _Node) -> int:
@@ -549,20 +585,16 @@ class _Spine:
             loose = block.fragments * block.count * block.volume.voxel_volume / 1000
             if not speck.met(loose) and not block.main_touches:
                 kind: Kind = "shape" if few.met(block.fragments) else "told"
-                yield self._in_pieces(level, block, kind)
+                fault = self._in_pieces(level, block, kind)
+                if fault not in self.bordering:
+                    yield fault
         yield from self._sizes()
 
     def _in_pieces(self, level: Level, block: Block, kind: Kind) -> Fault:
         """Pieces that lie on a neighbour, or somewhere else."""
         owner = self._neighbour_touched(block)
         if owner:
-            return Fault(
-                name="neighbour_fragment",
-                kind="shape",
-                levels=(level.value, owner),
-                says=f"A piece of {owner} has the label of {level}.",
-                doubt=f"a piece of {owner} has the label of {level}",
-            )
+            return _fragment(level.value, owner)
         return Fault(
             name="islands",
             kind=kind,
@@ -624,6 +656,46 @@ _CONFIRM = (
 )
 
 
+def _fragment(*names: str) -> Fault:
+    both = " and ".join(sorted(names, key=Level))
+    return Fault(
+        name="neighbour_fragment",
+        kind="shape",
+        levels=names,
+        says=f"Of {both}, one label holds a piece of the other vertebra.",
+        doubt=f"of {both}, one label holds a piece of the other vertebra",
+    )
+
+
+def _border(a: Block, b: Block, line: tuple[Points, Points]) -> float:
+    """The border between two labels near the line of their bodies, against the line's section.
+
+    Joints, where labels of neighbours may touch, lie well behind the bodies.
+    """
+    volume = a.volume
+    box = tuple(
+        slice(max(p.start, q.start, 1) - 1, min(p.stop, q.stop) + 1)
+        for p, q in zip(a.box, b.box, strict=True)
+    )
+    part = volume.array[box]
+    if not part.size:
+        return 0.0
+    is_a, is_b, border = part == a.label, part == b.label, 0.0
+    along = (line[1] - line[0]) / max(float(np.linalg.norm(line[1] - line[0])), 1e-9)
+    for axis in range(3):
+        here, there = ([slice(None)] * 3 for _ in range(2))
+        here[axis], there[axis] = slice(None, -1), slice(1, None)
+        one, other = tuple(here), tuple(there)
+        at = np.argwhere((is_a[one] & is_b[other]) | (is_b[one] & is_a[other]))
+        away = volume.to_world(at + [s.start for s in box]) - line[0]
+        away -= (away @ along)[:, None] * along
+        faces = np.count_nonzero(np.linalg.norm(away, axis=1) <= _CORE)
+        # As seen along the line, so that a staircase counts no more than a plane.
+        face = volume.voxel_volume / volume.spacing[axis]
+        border += faces * face * abs(float(volume.directions[:, axis] @ along))
+    return border / (np.pi * _CORE**2)
+
+
 def _listed(absent: Sequence[Level]) -> str:
     return f"{', '.join(absent)} {'has' if len(absent) == 1 else 'have'}"
 
@@ -674,7 +746,7 @@ def _holes(name: str, kind: Kind) -> Fault:
     )
 
 
-def _is_hollow(block: Block, evidence: Evidence) -> bool:
+def _is_hollow(block: Block) -> bool:
     """Whether the middle of a body is empty, with bone on either side along two of the axes.
 
     It needs no frame, which a wide hole can mislead: the middle is the densest part of the label
@@ -682,7 +754,7 @@ def _is_hollow(block: Block, evidence: Evidence) -> bool:
     """
     spacing = block.volume.spacing
     at = np.rint(block.volume.to_index(block.bulk()) - block.start).astype(int)
-    reach = np.ceil(_MIDDLE / spacing).astype(int)
+    reach = np.maximum(np.round(_MIDDLE / spacing), 1).astype(int)
     box = tuple(slice(max(a - n, 0), a + n + 1) for a, n in zip(at, reach, strict=True))
     empty = ~block.inside[box]
     walls = np.zeros(empty.shape, int)
@@ -693,16 +765,13 @@ def _is_hollow(block: Block, evidence: Evidence) -> bool:
         before = np.flip(np.logical_or.accumulate(np.flip(line, axis), axis), axis)
         walled = (after & before)[tuple(box[n] if n == axis else slice(None) for n in range(3))]
         walls += walled
-    volume = np.count_nonzero(empty & (walls >= 2)) * block.volume.voxel_volume / 1000
-    return not evidence.row("measurement.mask.speck").met(float(volume))
+    return float((empty & (walls >= 2)).mean()) > _HOLLOW
 
 
 def _inside(name: str, vertebra: Vertebra, evidence: Evidence) -> Iterator[Fault]:
     """Holes in a body, and a label that is not alike on both sides of its own middle."""
     part, volume = vertebra.inside.hollow
-    large = evidence.row("measurement.mask.hollow").met(part) or _is_hollow(
-        vertebra.block, evidence
-    )
+    large = evidence.row("measurement.mask.hollow").met(part) or _is_hollow(vertebra.block)
     if large or not evidence.row("measurement.mask.speck").met(volume):
         yield _holes(name, "shape" if large else "told")
     block, across = vertebra.block, vertebra.frame.axes[:, 0]
