@@ -41,10 +41,9 @@ def renamed(mask: Mask, by: int) -> Mask:
 
 def split(mask: Mask, name: str, below: str) -> Mask:
     """The lower half of a vertebra under the label of the next one, which has none any more."""
-    mask = relabelled(mask, {below: None})
-    array = mask.volume.array.copy()
     index, world = voxels(mask, name)
-    array[tuple(index[world[:, 2] < np.median(world[:, 2])].T)] = label(mask, below)
+    array = relabelled(mask, {below: None}).volume.array
+    array[tuple(index[world[:, 2] < blocks(mask)[name].bulk()[2]].T)] = label(mask, below)
     return with_array(mask, array)
 
 

@@ -391,13 +391,17 @@ def test_a_label_larger_on_one_side():
     assert one(found.facts, "vertebra.height.middle", "L2").quality == "doubtful"
 
 
+def seconds(the: Phantom) -> float:
+    there = blocks(the.mask)
+    start = perf_counter()
+    mask_gates.looked_at(the.mask, there, the.image, EVIDENCE)
+    return perf_counter() - start
+
+
 def test_the_cost_grows_no_faster_than_the_voxels():
     """Per voxel, a finer grid costs no more; a generous bound, as clocks of test machines are."""
     each = []
     for spacing in (3.0, 2.0, 1.5):
         the = phantom(Spine(first="T11"), Scan(spacing=(spacing,) * 3))
-        there = blocks(the.mask)
-        start = perf_counter()
-        mask_gates.looked_at(the.mask, there, the.image, EVIDENCE)
-        each.append((perf_counter() - start) / the.mask.volume.array.size)
+        each.append(min(seconds(the) for _ in range(3)) / the.mask.volume.array.size)
     assert all(finer < 3 * coarser for coarser, finer in pairwise(each))
