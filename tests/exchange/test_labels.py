@@ -125,7 +125,8 @@ def test_names_that_mean_a_structure(text, structure):
     [
         "L3 pedicle screw", "L3 metastasis", "left L3 nerve root", "T12 rib", "L3 spinous process",
         "femur", "hip", "left right femur", "L9", "L3 L4", "Segment_1", "", "gallbladder",
-        "L3 fracture", "kidney_cyst_left", "kidney", "disc herniation L4-L5", "L5-L4 disc", "C8 nerve",
+        "L3 fracture", "kidney_cyst_left", "kidney", "disc herniation L4-L5", "L5-L4 disc",
+        "C8 nerve",
     ],
 )  # fmt: skip
 def test_names_that_mean_no_whole_structure(text):

@@ -234,6 +234,8 @@ _SIDED = {
     "psoas": "iliopsoas",
     "autochthon": "autochthon",
 }
+# They tell left from right; alone they are nothing to measure.
+_ORGANS = frozenset({"liver", "spleen", "heart", "kidney_left", "kidney_right"})
 _RIB = re.compile(r"^rib (left|right) (\d{1,2})$")
 
 
@@ -431,7 +433,8 @@ def _said(id: str, says: str, volume: Volume) -> Problem:
 
 def _by_names(names: Mapping[int, str], blobs: Mapping[int, _Blob]) -> dict[int, str]:
     known = {label: structure_named(names[label]) for label in sorted(blobs) if label in names}
-    return {label: structure for label, structure in known.items() if structure}
+    named = {label: structure for label, structure in known.items() if structure}
+    return named if {*named.values()} - _ORGANS else {}
 
 
 def _agreeing(structures: Mapping[int, str]) -> tuple[str, str]:
@@ -516,7 +519,7 @@ def _check(
     problems: list[Problem],
 ) -> None:
     """Refuse what cannot be so, and doubt what is unlikely."""
-    if not structures:
+    if not {*structures.values()} - _ORGANS:
         raise InputProblem(
             f"{volume.name}: holds nothing to measure. A vertebra or another structure of the "
             f"spine is needed; its labels {_listed(blobs)} mean none. Check --labels."
