@@ -112,6 +112,8 @@ def test_a_map_of_ones_own():
         ("spinal_cord", "spinal_cord"),
         ("Vertebral canal", "spinal_canal"),
         ("vertebrae_body", "corpus"),
+        ("liver", "liver"),
+        ("kidney_left", "kidney_left"),
     ],
 )
 def test_names_that_mean_a_structure(text, structure):
@@ -122,8 +124,9 @@ def test_names_that_mean_a_structure(text, structure):
     "text",
     [
         "L3 pedicle screw", "L3 metastasis", "left L3 nerve root", "T12 rib", "L3 spinous process",
-        "femur", "hip", "left right femur", "L9", "L3 L4", "Segment_1", "", "liver", "L3 fracture",
-        "kidney_left", "disc herniation L4-L5", "L5-L4 disc", "C8 nerve",
+        "femur", "hip", "left right femur", "L9", "L3 L4", "Segment_1", "", "gallbladder",
+        "L3 fracture", "kidney_cyst_left", "kidney", "disc herniation L4-L5", "L5-L4 disc",
+        "C8 nerve",
     ],
 )  # fmt: skip
 def test_names_that_mean_no_whole_structure(text):
@@ -248,6 +251,13 @@ def test_a_mirrored_mask_is_refused():
     right = [(78, hips[0][1]), (77, hips[1][1])]
     mask, _ = recognise(spine([27, 28, 29], extra=right))
     assert mask.structures[77] == "hip_left"
+
+
+def test_a_spleen_is_no_vertebra_that_is_counted_from_one():
+    """Label 1 is the spleen of TotalSegmentator: its mask is recognised all the same."""
+    organs = [(1, np.s_[30:35, 5:9, 0:5]), (5, np.s_[0:5, 5:9, 0:5])]
+    mask, _ = recognise(spine([27, 28, 29], extra=organs))
+    assert mask.system == "totalsegmentator" and mask.structures[1] == "spleen"
 
 
 def test_unknown_labels_of_a_stated_system_are_told():

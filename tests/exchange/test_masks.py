@@ -154,7 +154,7 @@ def test_one_file_per_structure(tmp_path):
     for label, name in {1: "vertebrae_L5", 2: "vertebrae_L4", 3: "vertebrae_L3"}.items():
         one = Volume((volume.array == label).astype(np.uint8), volume.affine)
         nifti(one, tmp_path / f"{name}.nii.gz")
-    nifti(one, tmp_path / "liver.nii.gz")
+    nifti(one, tmp_path / "colon.nii.gz")
     mask, problems = read_masks(tmp_path.iterdir())
     assert sorted(mask.structures.values()) == ["L3", "L4", "L5"] and problems == ()
     assert np.array_equal(mask.volume.array > 0, volume.array > 0)

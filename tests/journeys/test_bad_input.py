@@ -299,3 +299,19 @@ def test_an_image_of_unknown_modality_costs_only_itself(small_case, tmp_path, ca
     assert plan(small_case, tmp_path / "told") == 0
     found = json.loads((tmp_path / "told" / "plan.json").read_text())
     assert any(f["what"] == "ct.hounsfield.three_location" for f in found["facts"])
+    assert "--confirm-levels" in levels_said(found)  # L1-L3 without sacrum or ribs
+    settings.write_text("levels_confirmed = true\n" + settings.read_text())
+    assert plan(small_case, tmp_path / "confirmed") == 0
+    found = json.loads((tmp_path / "confirmed" / "plan.json").read_text())
+    assert levels_said(found).endswith("A person has confirmed them.")
+    files = [str(small_case / name) for name in ("image.nii.gz", "mask.nii.gz")]
+    command = ["measure", "--image", files[0], "--mask", files[1], "--modality", "CT", "--json"]
+    for more, known in (([], {"no"}), (["--confirm-levels"], {"yes"})):
+        capsys.readouterr()
+        assert main([*command, *more]) == 0
+        facts = json.loads(capsys.readouterr().out)["facts"]
+        assert {f["details"]["level_confirmed"] for f in facts if f.get("level")} == known
+
+
+def levels_said(found):
+    return next(f["says"] for f in found["findings"] if f["rule"] == "measurement.levels")

@@ -29,6 +29,7 @@ def test_a_case_file(tmp_path):
         title = "X"
         labels = "verse"
         posture = "supine"
+        levels_confirmed = true
         [intent]
         procedure = "fusion"
         levels = "L4/S1"
@@ -42,13 +43,19 @@ def test_a_case_file(tmp_path):
         """,
     )
     assert problems == []
-    assert settings == {"title": "X", "labels": "verse"}
+    assert settings == {"title": "X", "labels": "verse", "levels_confirmed": "true"}
     assert facts["intent.levels"].value == "L4-S1"
     assert facts["intent.date"].value == "2026-09-01"
     assert facts["bone.t_score.total_hip"].side == "left"
     assert facts["lab.vitamin_d"].number == pytest.approx(16.43, abs=0.01)
     assert facts["condition.paget_disease"].value is False
     assert facts["imaging.posture"].value == "supine" and facts["person.sex"].value == "female"
+
+
+def test_levels_are_confirmed_by_true_and_nothing_else(tmp_path):
+    assert "levels_confirmed" not in taken(tmp_path, "levels_confirmed = false")[2]
+    with pytest.raises(InputProblem, match="levels_confirmed is not understood"):
+        taken(tmp_path, 'levels_confirmed = "yes"')
 
 
 @pytest.mark.parametrize(

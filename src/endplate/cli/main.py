@@ -117,6 +117,12 @@ def measure(
         Path | None,
         typer.Option(help="TOML or JSON file by which Pfirrmann grades are suggested."),
     ] = None,
+    confirm_levels: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-levels", help="I have counted the vertebrae: the labels are right."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -167,7 +173,7 @@ def measure(
 
     request = command.Request(
         image=image, masks=mask or [], segmenter=segment, labels=labels, posture=posture,
-        modality=modality, levels=levels,
+        modality=modality, levels=levels, levels_confirmed=confirm_levels,
         tissue=command.Tissue(height, tuple(also or ()), disc_calibration),
     )  # fmt: skip
     earlier = command.earlier_study(request, earlier_image, earlier_mask or [], earlier_posture)

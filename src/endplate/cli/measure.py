@@ -92,6 +92,8 @@ class Request:
         Where the image does not say.
     levels
         Such as ``L1-L4``; None for all.
+    levels_confirmed
+        Whether a person has counted the vertebrae on the image.
     tissue
         What muscles and discs are measured with besides.
     quantities
@@ -105,6 +107,7 @@ class Request:
     posture: str | None = None
     modality: str | None = None
     levels: str | None = None
+    levels_confirmed: bool = False
     tissue: Tissue = field(default_factory=Tissue)
     quantities: Collection[str] = EVERYTHING
 
@@ -212,7 +215,7 @@ def study(request: Request) -> Study:
     (volume, mask) = pairs[0]
     found = measured(
         volume, mask, levels=only, posture=request.posture, modality=request.modality,
-        quantities=request.quantities, **more,
+        quantities=request.quantities, levels_confirmed=request.levels_confirmed, **more,
     )  # fmt: skip
     return Study(
         path=request.image, image=volume, mask=mask, found=found, series=series, drawn=drawn,

@@ -120,6 +120,7 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
             found = measure(
                 image, mask, posture=posture or None, modality=case.modality or None,
                 body_height=newest.number if newest else None,
+                levels_confirmed=case.levels_confirmed,
             )  # fmt: skip
         except UnknownModality as unknown:  # the rest of the case can be planned all the same
             problems.append(

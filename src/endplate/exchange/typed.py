@@ -27,7 +27,7 @@ from endplate.vocabulary import Concept
 
 CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
-_SETTINGS = frozenset({"posture", "on", "labels", "title", "modality"})
+_SETTINGS = frozenset({"posture", "on", "labels", "title", "modality", "levels_confirmed"})
 _DATES = ("on", "date", "until")
 _LONGEST_HEAD = 1 << 16
 _WRITE_A_DATE = "Write the date as YYYY-MM-DD, such as 2026-01-31."
@@ -71,7 +71,13 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
             f"{path.name}: modality is not understood. It is CT or MR; got something else. Write "
             f"one of these, or leave it out."
         )
-    return {k: str(data[k]) for k in ("labels", "title", "modality") if k in data}
+    if not isinstance(data.get("levels_confirmed", False), bool):
+        raise InputProblem(
+            f"{path.name}: levels_confirmed is not understood. It is true or false; got something "
+            f"else. Write true once a person has counted the vertebrae on the image."
+        )
+    confirmed = {"levels_confirmed": "true"} if data.get("levels_confirmed") else {}
+    return {k: str(data[k]) for k in ("labels", "title", "modality") if k in data} | confirmed
 
 
 def _default_day(table: Mapping[str, Any], name: str, outer: Day, file: str, intake: Intake) -> Day:

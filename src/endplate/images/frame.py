@@ -111,10 +111,28 @@ class Block:
         return int(np.count_nonzero(self.inside))
 
     @cached_property
+    def pieces(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """The label's pieces by number, and how many voxels each number has (0: none)."""
+        parts, _ = ndimage.label(self.inside, structure=np.ones((3, 3, 3)))
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        return parts, sizes
+
+    @cached_property
     def fragments(self) -> float:
         """Which part of the label lies apart from its largest piece."""
-        parts, _ = ndimage.label(self.inside, structure=np.ones((3, 3, 3)))
-        return 1 - float(np.bincount(parts[self.inside])[1:].max()) / max(self.count, 1)
+        return 1 - float(self.pieces[1].max()) / max(self.count, 1)
+
+    @cached_property
+    def main_touches(self) -> bool:
+        """Whether the label's largest piece reaches the border of the volume."""
+        if not self.touches:
+            return False
+        parts, sizes = self.pieces
+        box = ndimage.find_objects(parts)[int(np.argmax(sizes)) - 1]
+        last = np.array(self.volume.array.shape)
+        first = self.start + [part.start for part in box]
+        return bool((first <= 0).any() or (self.start + [p.stop for p in box] >= last).any())
 
     @classmethod
     def joined(cls, *blocks: Block) -> Block:
@@ -170,12 +188,34 @@ class Block:
         A smoothed mask is highest in the body even where a crushed body is no thicker than the
         pedicles, which the largest inscribed sphere would not tell apart.
         """
+        smooth, stride = self._smoothed
+        peak = np.argwhere(smooth >= 0.9 * smooth.max())
+        return self.to_world(peak.mean(axis=0) * stride)
+
+    def massive_parts(self, apart: float, least: float) -> Points:
+        """The middles of its massive parts, LPS mm, shape (n, 3), the most massive first.
+
+        Parameters
+        ----------
+        apart
+            How near to each other (mm) no two parts are told apart.
+        least
+            How massive a part has to be against the first.
+        """
+        smooth, stride = self._smoothed
+        around = 2 * np.round(apart / (self.volume.spacing * stride)).astype(int) + 1
+        highest = ndimage.maximum_filter(smooth, tuple(around), mode="constant")
+        at = np.argwhere((smooth == highest) & (smooth >= least * smooth.max()))
+        order = np.argsort(-smooth[tuple(at.T)], kind="stable")
+        return self.to_world(at[order] * stride)
+
+    @cached_property
+    def _smoothed(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """The label smoothed by about half a body's height, and of how many voxels one is left."""
         spacing = self.volume.spacing
         stride = np.maximum((_COARSE / spacing).astype(int), 1)
         part = self.inside[:: stride[0], :: stride[1], :: stride[2]].astype(np.float32)
-        smooth = ndimage.gaussian_filter(part, _BULK / (spacing * stride), mode="constant")
-        peak = np.argwhere(smooth >= 0.9 * smooth.max())
-        return self.to_world(peak.mean(axis=0) * stride)
+        return ndimage.gaussian_filter(part, _BULK / (spacing * stride), mode="constant"), stride
 
     def centroid(self) -> Points:
         """The mean position of its voxels, LPS mm."""

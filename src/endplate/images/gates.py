@@ -469,13 +469,14 @@ def levels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         if not placed:
             continue
         wrong = [*_out_of_order(placed), *_badly_spaced(placed, rows), *_unusual(placed, rows)]
+        wrong = wrong or list(_doubted(placed))
         run = f"{placed[0].level} to {placed[-1].level}" if len(placed) > 1 else placed[0].level
         anchored = any(f.details.get("sacrum") == "labelled" for f in placed)
         says = f"Levels as labelled ({run}): "
         says += "; ".join(wrong) if wrong else "in order and evenly spaced"
         says += "" if anchored else "; the sacrum is not labelled, so they cannot be counted"
         yield Finding(
-            says=says + ". A person has to confirm them before anything is planned.",
+            says=f"{says}. {_to_confirm(placed)}",
             about=source,
             category="doubtful" if wrong else "plausible",
             because=tuple(placed),
@@ -484,6 +485,27 @@ def levels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
             stage=Stage.NOW if wrong else Stage.BACKGROUND,
             urgency=Urgency.SOON if wrong else Urgency.INFORMATION,
         )
+
+
+def _doubted(placed: list[Fact]) -> Iterator[str]:
+    """What the look at the whole mask found against names that nobody has confirmed."""
+    unsure = [f for f in placed if f.details.get("level_confirmed") == "no"]
+    yield from dict.fromkeys(f.doubts[0] for f in unsure if f.doubts)
+
+
+def _to_confirm(placed: list[Fact]) -> str:
+    """Whose levels a person has confirmed, and how to confirm the others."""
+    known = {str(f.level): f.details.get("level_confirmed", "counted") for f in placed}
+    if set(known.values()) == {"yes"}:
+        return "A person has confirmed them."
+    unknown = [level for level, how in known.items() if how == "no"]
+    if not unknown:
+        return "A person has to confirm them before anything is planned."
+    return (
+        f"Not confirmed, and not counted from sacrum or ribs: {', '.join(unknown)}. A person has "
+        f"to confirm them before anything is planned: --confirm-levels, or levels_confirmed = true "
+        f"in case.toml."
+    )
 
 
 def _at(fact: Fact) -> tuple[float, float, float]:

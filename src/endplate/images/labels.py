@@ -215,6 +215,9 @@ _PLAIN = {
     "skeletal muscle": "skeletal_muscle",
     "subcutaneous fat": "subcutaneous_fat",
     "torso fat": "torso_fat",
+    "liver": "liver",
+    "spleen": "spleen",
+    "heart": "heart",
     "vertebrae": "vertebrae",
     "vertebra": "vertebrae",
     "corpus": "corpus",
@@ -229,10 +232,13 @@ _SIDED = {
     "hip bone": "hip",
     "innominate bone": "hip",
     "humerus": "humerus",
+    "kidney": "kidney",
     "iliopsoas": "iliopsoas",
     "psoas": "iliopsoas",
     "autochthon": "autochthon",
 }
+# They tell left from right; alone they are nothing to measure.
+_ORGANS = frozenset({"liver", "spleen", "heart", "kidney_left", "kidney_right"})
 _RIB = re.compile(r"^rib (left|right) (\d{1,2})$")
 
 
@@ -430,7 +436,8 @@ def _said(id: str, says: str, volume: Volume) -> Problem:
 
 def _by_names(names: Mapping[int, str], blobs: Mapping[int, _Blob]) -> dict[int, str]:
     known = {label: structure_named(names[label]) for label in sorted(blobs) if label in names}
-    return {label: structure for label, structure in known.items() if structure}
+    named = {label: structure for label, structure in known.items() if structure}
+    return named if {*named.values()} - _ORGANS else {}
 
 
 def _agreeing(structures: Mapping[int, str]) -> tuple[str, str]:
@@ -487,11 +494,11 @@ def _can_tell(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> bool
     """Whether there is an order to see and a size: two vertebrae, one of them entire.
 
     Numbers that start at 1 tell nothing: people and programs also count so from wherever the
-    image begins.
+    image begins (where 1 is the spleen, it is no vertebra that is counted).
     """
     vertebrae = [label for label, structure in structures.items() if _level(structure)]
     entire = [label for label in vertebrae if not blobs[label].is_cut]
-    return len(vertebrae) > 1 and bool(entire) and 1 not in structures
+    return len(vertebrae) > 1 and bool(entire) and structures.get(1, "spleen") == "spleen"
 
 
 def _could_be(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> bool:
@@ -515,7 +522,7 @@ def _check(
     problems: list[Problem],
 ) -> None:
     """Refuse what cannot be so, and doubt what is unlikely."""
-    if not structures:
+    if not {*structures.values()} - _ORGANS:
         raise InputProblem(
             f"{volume.name}: holds nothing to measure. A vertebra or another structure of the "
             f"spine is needed; its labels {_listed(blobs)} mean none. Check --labels."

@@ -22,12 +22,14 @@ from endplate.images import (
     endplate_band,
     gates,
     hounsfield,
+    mask_gates,
     muscle,
     picture,
 )
 from endplate.images.frame import Block, Bools, blocks
 from endplate.images.geometry import Geometry
 from endplate.images.hounsfield import Density, Interior
+from endplate.images.mask_gates import Gates
 from endplate.images.metal import Found, metal
 from endplate.images.picture import Picture, Shown
 from endplate.images.result import Missing, Result
@@ -119,6 +121,7 @@ def measure(
     body_height: float | None = None,
     also: Mapping[str, Volume] | None = None,
     calibration: disc_grade.Calibration | None = None,
+    levels_confirmed: bool = False,
 ) -> Measured:
     """Measure all vertebrae of a mask, or those named.
 
@@ -144,6 +147,8 @@ def measure(
         Further images on the same voxels, by which of `ROLES` they show.
     calibration
         By which a Pfirrmann grade is suggested; without one none is.
+    levels_confirmed
+        Whether a person has confirmed on the image which label is which vertebra.
 
     Raises
     ------
@@ -169,6 +174,7 @@ def measure(
         body_height=body_height,
         also=_on_same_grid(also or {}, mask),
         calibration=calibration,
+        levels_confirmed=levels_confirmed,
     )
     return run.all(None if levels is None else [level_of(n).value for n in levels])
 
@@ -247,6 +253,8 @@ class _Run:
     body_height: float | None
     also: Mapping[str, Volume]
     calibration: disc_grade.Calibration | None
+    levels_confirmed: bool
+    mask_gates: Gates = field(init=False)
     facts: list[Fact] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     vertebrae: dict[str, Vertebra] = field(default_factory=dict)
@@ -274,7 +282,22 @@ class _Run:
         """Everything that was asked for."""
         there = blocks(self.mask)
         names = self._levels(there, levels)
+        looked = mask_gates.looked_at(
+            self.mask, there, self.image, self.evidence, levels_confirmed=self.levels_confirmed
+        )
+        self.mask_gates = looked
         self._find_vertebrae(there, names)
+        self.mask_gates = looked.with_bodies(
+            self.vertebrae,
+            {
+                n: there[n]
+                for n in names
+                if not (n in self.vertebrae or n in self.cut or looked.refusal(n))
+            },
+            self.evidence,
+            cut=frozenset(n for n in self.vertebrae if there[n].touches),
+        )
+        self.problems += self.mask_gates.problems(self.source)
         if "heights" in self.wanted:
             self._heights()
         else:
@@ -295,7 +318,7 @@ class _Run:
         if "discs" in self.wanted:
             self._discs(image, there)
         return Measured(
-            facts=in_order(self.facts),
+            facts=in_order(self.mask_gates.marked(f) for f in self.facts),
             pictures=tuple(self._pictures()) if "pictures" in self.wanted else (),
             problems=tuple(sorted(self.problems)),
             vertebrae=self.vertebrae,
@@ -339,10 +362,11 @@ class _Run:
         fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
-            part, reason, code = "", "", ""
+            refused = self.mask_gates.refusal(name)
+            part, reason, code = "", refused, "mask_fault" if refused else ""
             if least.met(block.count):
                 reason, code = f"its label has only {block.count} voxels", "too_few_voxels"
-            else:
+            elif not refused:
                 try:
                     vertebra = measured(name, block, begin[name], self.evidence)
                     part = "body" if name in self.mask.cut else _cut_part(vertebra)
@@ -350,7 +374,7 @@ class _Run:
                         self.vertebrae[name] = vertebra
                 except NotMeasurable as problem:
                     reason, code = str(problem), "no_body"
-            if block.touches and name not in self.vertebrae:
+            if block.touches and name not in self.vertebrae and not refused:
                 part, reason = "body", ""
             doubts = list(self.vertebrae[name].doubts) if name in self.vertebrae else []
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []

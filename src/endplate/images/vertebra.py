@@ -173,6 +173,18 @@ class Inside:
         depth = ndimage.distance_transform_edt(solid, seen.step)[1:-1, 1:-1, 1:-1]
         return np.asarray(np.maximum(depth - seen.step / 2, 0), np.float32)
 
+    @cached_property
+    def hollow(self) -> tuple[float, float]:
+        """What the mask leaves empty well inside the body: the part of it, and the volume in mL."""
+        body, seen = self._body, self._body.seen
+        inner = ndimage.binary_erosion(body.inner, iterations=2)[:, :, None]
+        above = seen.w <= body.top[:, :, None] - 2 * seen.step
+        below = seen.w >= body.bottom[:, :, None] + 2 * seen.step
+        wall = body.wall[0] + body.wall[1] * seen.w - 2 * seen.step
+        inside = inner & above & below & (seen.v[:, None] <= wall)
+        empty = int(np.count_nonzero(seen.values[inside] < 0.5))
+        return empty / max(int(np.count_nonzero(inside)), 1), empty * seen.step**3 / 1000
+
     def at(self, local: Floats) -> Floats:
         """Distance in mm from points of the frame, shape (..., 3), to the surface; 0 outside."""
         index = np.moveaxis((np.asarray(local) - self.low) / self._body.seen.step, -1, 0)
@@ -252,6 +264,7 @@ class _Body:
 
     seen: Seen
     footprint: Bools
+    inner: Bools
     top: Floats
     bottom: Floats
     superior: tuple[Floats, float]
@@ -372,7 +385,7 @@ def _body(
     sides = _sides(seen, sizes.band, middle_w)
     back = min(sides[3], wall[0] + wall[1] * middle_w)
     return _Body(
-        seen=seen, footprint=footprint, top=top, bottom=bottom, superior=superior,
+        seen=seen, footprint=footprint, inner=inner, top=top, bottom=bottom, superior=superior,
         inferior=inferior, right=sides[0], left=sides[1], front=sides[2], back=back,
         wall=wall, canal=canal,
     )  # fmt: skip

@@ -1,14 +1,18 @@
 """Real scans and bones: another program's numbers, and masks that nobody here has drawn."""
 
 import json
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
 
+from endplate.images import mask_gates
+from endplate.images.frame import blocks
 from endplate.images.measure import measure
 from endplate.images.volume import Mask, Volume
-from unit.images.spines import angle, one, vertebrae
+from unit.images import corrupted
+from unit.images.spines import EVIDENCE, angle, one, vertebrae
 
 WHOLE = {
     25: "sacrum", 26: "S1", 27: "L5", 28: "L4", 29: "L3", 30: "L2", 31: "L1", 32: "T12",
@@ -103,6 +107,34 @@ def test_whole_vertebrae_and_bodies_of_one_scan_agree(totalsegmentator):
         axes = [r.vertebrae[level].frame.axes[:, 2] for r in (one_way, other)]
         assert angle(*axes) < 5  # two different segmentations at 3 mm
         assert one_way.vertebrae[level].frame.axes[1, 1] > 0.8
+
+
+@pytest.mark.shared_data
+def test_the_real_masks_are_sound_and_spoiled_ones_are_named(totalsegmentator):
+    image, whole, bodies, _ = totalsegmentator
+    ct = replace(image, acquisition=replace(image.acquisition, modality="CT"))
+    for mask, known in ((whole, "counted"), (bodies, "no")):
+        gates = mask_gates.looked_at(mask, blocks(mask), ct, EVIDENCE)
+        assert gates.faults == () and {gates.confirmed[n] for n in LUMBAR} == {known}
+        for spoiled, name in (
+            (corrupted.relabelled(mask, {"L2": "L3", "L3": "L2"}), "swapped_levels"),
+            (corrupted.relabelled(mask, {"L3": "L2"}), "merged_levels"),
+            (corrupted.relabelled(mask, {"L4": "L1"}), "doubled_level"),
+            (corrupted.relabelled(mask, {"L3": None}), "level_gap"),
+            (corrupted.split(mask, "L2", "L3"), "split_level"),
+            (corrupted.with_fragment(mask, "L2", "L3", 0.2), "neighbour_fragment"),
+            (corrupted.with_island(mask, "L3", 6.0), "islands"),
+            (corrupted.cut_inside(mask, "L2", 0, upper=True), "cut_inside_the_image"),
+            *((corrupted.moved(mask, axis, 1), "off_the_image") for axis in range(3)),
+        ):
+            found = mask_gates.looked_at(spoiled, blocks(spoiled), ct, EVIDENCE)
+            assert name in {f.name for f in found.faults}
+    turned = replace(whole, volume=corrupted.mirrored(whole.volume))
+    found = mask_gates.looked_at(turned, blocks(turned), corrupted.mirrored(ct), EVIDENCE)
+    assert "wrong_side" in {f.name for f in found.faults}
+    shifted = corrupted.renamed(whole, -1)
+    found = mask_gates.looked_at(shifted, blocks(shifted), ct, EVIDENCE)
+    assert "level_shift" in {f.name for f in found.faults}
 
 
 @pytest.mark.shared_data
