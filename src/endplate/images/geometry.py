@@ -223,7 +223,8 @@ class Geometry:
             normals = segment.all_normals(superior), segment.all_normals(inferior)
             yield of("sagittal_angle", estimate(turn(*normals, axes[:, LEFT])))
             yield of("coronal_angle", estimate(turn(*normals, axes[:, POSTERIOR])))
-        if self.planes is not None and vertebra.canal is not None:
+        # The outline of a body alone does not tell well where it faces.
+        if self.planes is not None and vertebra.canal is not None and self.with_arches:
             yield of("axial_rotation", curve.axial_rotation(vertebra, self.planes))
 
     # -- between two --
@@ -357,7 +358,7 @@ class Geometry:
             if found is not None:
                 details |= {"apex": found.level, "apex_offset": round(found.offset, 1)}
                 turned = curve.axial_rotation(self.vertebrae[found.level], planes)
-                if self.vertebrae[found.level].canal is not None:
+                if self.vertebrae[found.level].canal is not None and self.with_arches:
                     details["apex_rotation"] = round(turned.value, 1)
                 details["plane_of_maximum_curvature"] = round(found.plane, 1)
             yield Quantity(
@@ -396,7 +397,7 @@ class Geometry:
             yield Quantity(
                 what=f"spine.{name.lower()}_pelvic_angle",
                 estimate=Estimate(value, float(np.degrees(np.hypot(*errors)))),
-                method=curve.METHOD, of=(name,), details={"hip_axis": ends},
+                method=curve.METHOD, level=name, of=(name,), details={"hip_axis": ends},
             )  # fmt: skip
         top = self.vertebrae.get("C7")
         if top is not None and self.posture in _UPRIGHT:

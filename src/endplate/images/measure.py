@@ -1029,7 +1029,7 @@ class _Run:
             number = float(value)
             if concept.plausible and not concept.plausible[0] <= number <= concept.plausible[1]:
                 self._not_measured(
-                    level or "", concept.name, "the value found is not one that a person can have",
+                    level, concept.name, "the value found is not one that a person can have",
                     "implausible",
                 )  # fmt: skip
                 return
@@ -1056,14 +1056,15 @@ class _Run:
             )
         )
 
-    def _not_measured(self, level: str, what: str, reason: str, code: str) -> None:
-        self._fact(
-            "vertebra.not_measured", reason, level=level, details={"what": what, "reason": code}
-        )
+    def _not_measured(self, level: str | None, what: str, reason: str, code: str) -> None:
+        if level is not None:
+            self._fact(
+                "vertebra.not_measured", reason, level=level, details={"what": what, "reason": code}
+            )
         self._problem(
             f"measurement.{code}",
-            f"{level}: {what} was not measured: {reason}",
-            "Check the label of this vertebra on the image.",
+            f"{f'{level}: ' if level else ''}{what} was not measured: {reason}",
+            "Check the labels on the image.",
         )
 
     def _problem(self, id: str, says: str, try_: str) -> None:

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from endplate.facts import Side
 from endplate.images.endplate import Endplate, edges, endplate
-from endplate.images.frame import CRANIAL, POSTERIOR, Block, Floats, Frame, Seen
+from endplate.images.frame import CRANIAL, POSTERIOR, Block, Bools, Floats, Frame, Seen
 from endplate.images.segment import estimate, turn
 from endplate.images.sphere import Sphere, sphere
 from endplate.images.vertebra import (
@@ -47,6 +47,8 @@ _STEP = (0.75, 1.5)  # mm
 # So near to its middle (mm) the face is the endplate's, and this part of the face is fitted.
 _CENTRAL = 8.0
 _FOOTPRINT = 0.8
+# What ends so near to the image's border (voxels) may have been cut by it.
+_BORDER = 1.5
 _SETTLED = float(np.cos(np.radians(0.1)))
 
 
@@ -108,6 +110,9 @@ def head(side: Side, blocks: Mapping[str, Block]) -> Head:
             )
         if found.covered < _WELL_COVERED and not socket:
             doubts.append(f"little of the {side} femoral head is labelled")
+        around = found.centre + found.radius * np.vstack([np.eye(3), -np.eye(3)])
+        if not inside(block, around).all():
+            doubts.append(f"the field of view cuts the {side} hip")
         return Head(side=side, sphere=found, socket=socket, doubts=tuple(doubts))
     raise NotMeasurable(reason)
 
@@ -145,7 +150,19 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
         frame = Frame(turned.to_world([sum(across) / 2, sum(along) / 2, 0.0]), turned.axes)
         if settled and near == _NEAR[1]:
             break
-    return endplate(block, frame, superior=True)
+    found = endplate(block, frame, superior=True)
+    ends = [(x, y, 0.0) for x in (-0.5, 0.5) for y in (-0.5, 0.5)]
+    corners = found.frame.to_world(np.array(ends) * [found.width, found.depth, 0.0])
+    if not inside(block, corners).all():
+        raise NotMeasurable("the field of view cuts it")
+    return found
+
+
+def inside(block: Block, points: Points) -> Bools:
+    """Whether points (LPS mm) lie in the field of view, and not at its border."""
+    index = block.volume.to_index(points)
+    last = np.array(block.volume.array.shape) - 1
+    return np.asarray(((index >= _BORDER) & (index <= last - _BORDER)).all(axis=-1))
 
 
 def _below(block: Block, above: Vertebra) -> Frame:

@@ -52,7 +52,7 @@ def test_the_score_is_the_median_marrow_over_the_fluid(made):
         assert one(found.facts, "mr.marrow_signal", name).number == pytest.approx(signal, rel=0.02)
     assert one(found.facts, "mr.csf_signal", "L3").number == pytest.approx(made.truth.csf, rel=0.05)
     assert not [f for f in found.facts if f.what.startswith("ct.")]
-    assert [p.name for p in found.pictures] == ["sagittal.png"]
+    assert [p.name for p in found.pictures] == ["sagittal.png", "curve.png"]
 
 
 def test_without_a_fluid_label_the_canal_is_used_and_doubted(made):

@@ -49,7 +49,7 @@ def truth(made):
         ("pelvis.pelvic_incidence", None): pelvis.incidence,
         ("pelvis.pelvic_tilt", None): pelvis.tilt,
         ("pelvis.sacral_slope", None): pelvis.sacral_slope,
-        ("spine.l1_pelvic_angle", None): _about(
+        ("spine.l1_pelvic_angle", "L1"): _about(
             sacrum.centre - hips, bones["L1"].centre - hips, left
         ),
     }
@@ -329,7 +329,7 @@ def test_a_plumb_line_is_measured_only_in_those_who_are_upright():
     )
     lying = numbers(measure(None, made.mask, posture="supine"))
     assert not [k for k in lying if k[0] == "spine.sagittal_vertical_axis"]
-    assert lying["spine.t1_pelvic_angle", None, None].posture is Posture.SUPINE
+    assert lying["spine.t1_pelvic_angle", "T1", None].posture is Posture.SUPINE
     kyphosis = {level for what, level, _ in lying if what == "spine.thoracic_kyphosis"}
     assert kyphosis == {"T1-T12", "T2-T12", "T4-T12", "T5-T12"}
 
@@ -341,3 +341,19 @@ def test_levels_asked_for_are_measured_without_the_pelvis(made):
     with_sacrum = measure(None, made.mask, levels=["L5", "S1"])
     assert ("disc.angle", "L5-S1", None) in numbers(with_sacrum)
     assert not with_sacrum.problems
+
+
+def test_a_sacrum_or_a_hip_that_the_field_of_view_cuts(made):
+    volume = made.mask.volume
+    sacrum = made.truth.pelvis.sacral_endplate.centre
+    # Its endplate slopes: what lies below its middle is its front.
+    part = volume.cropped((0, 0, round(float(volume.to_index(sacrum)[2])) - 4), volume.array.shape)
+    found = measure(None, replace(made.mask, volume=part))
+    assert not [f for f in found.facts if f.what == "pelvis.pelvic_incidence"]
+    assert any("the field of view cuts it" in p.says for p in found.problems)
+    hip = round(float(volume.to_index(made.truth.pelvis.hip_left)[0])) + 12
+    part = volume.cropped((0, 0, 0), (hip, *volume.array.shape[1:]))
+    got = numbers(measure(None, replace(made.mask, volume=part)))
+    fact = got["pelvis.pelvic_incidence", None, None]
+    assert fact.doubts == ("the field of view cuts the left hip",)
+    assert abs(fact.number - 58) < 0.7
