@@ -17,6 +17,7 @@ from endplate import levels
 from endplate.facts import Side
 from endplate.images.frame import CRANIAL, Frame, Plane
 from endplate.images.measure import Measured
+from endplate.images.pelvis import Pelvis
 from endplate.images.vertebra import Vertebra
 from endplate.levels import Level
 
@@ -71,9 +72,12 @@ class Landmark:
 
 
 def landmarks(found: Measured) -> tuple[Landmark, ...]:
-    """All landmarks of a measured spine: vertebra by vertebra from the head down."""
+    """All landmarks of a measured spine: vertebra by vertebra from the head down, the pelvis."""
     by_level = sorted(found.vertebrae.values(), key=lambda v: levels.order(v.level))
-    return tuple(point for vertebra in by_level for point in _of_vertebra(vertebra))
+    points = [point for vertebra in by_level for point in _of_vertebra(vertebra)]
+    if found.geometry is not None:
+        points += _of_pelvis(found.geometry.pelvis)
+    return tuple(points)
 
 
 def _of_vertebra(vertebra: Vertebra) -> Iterator[Landmark]:
@@ -96,6 +100,21 @@ def _of_vertebra(vertebra: Vertebra) -> Iterator[Landmark]:
             yield Landmark.at(f"height_line.{place}.{which}", point, level=level)
     if vertebra.canal is not None:
         yield Landmark.at("spinal_canal.centre", vertebra.canal, level=level)
+
+
+def _of_pelvis(pelvis: Pelvis) -> Iterator[Landmark]:
+    """The endplate of S1 and the ends of the hip axis; sockets under a name of their own."""
+    if pelvis.sacrum is not None:
+        plate = pelvis.sacrum
+        for place, along in (("centre", 0.0), ("anterior", -0.5), ("posterior", 0.5)):
+            point = plate.frame.to_world([0.0, along * plate.depth, 0.0])
+            yield Landmark.at(
+                f"superior_endplate.{place}", point, level=Level.S1, error=plate.edge_error
+            )
+    for side in sorted(pelvis.heads):
+        head = pelvis.heads[side]
+        name = "acetabulum.centre" if head.socket else "femoral_head.centre"
+        yield Landmark.at(name, head.sphere.centre, side=side, error=head.sphere.error)
 
 
 def _on(plane: Plane, frame: Frame, v: float) -> npt.NDArray[np.float64]:

@@ -84,3 +84,17 @@ def test_a_landmark_is_valid_or_does_not_exist():
     with pytest.raises(ValueError, match="standard error"):
         Landmark.at("disc.centre", [0.0, 0.0, 0.0], level=Level.L4, error=-0.1)
     assert Landmark.at("disc.centre", [0.00004, -0.00004, 1.23456]).position == (0.0, 0.0, 1.2346)
+
+
+def test_the_pelvis_has_its_points_and_how_well_they_are_known():
+    made = phantom(Spine(first="L4"), Scan(spacing=(1.5, 1.5, 1.5), soft_tissue=False))
+    points = landmarks(measure(None, made.mask))
+    true = made.truth.pelvis
+    for side, centre in (("left", true.hip_left), ("right", true.hip_right)):
+        (head,) = (p for p in points if p.name == "femoral_head.centre" and p.side == side)
+        assert np.linalg.norm(np.array(head.position) - centre) < 0.3 and head.error < 0.3
+    plate = place(points, Level.S1, "superior_endplate.centre")
+    assert abs((plate - true.sacral_endplate.centre) @ true.sacral_endplate.normal) < 0.3
+    front, back = (place(points, Level.S1, f"superior_endplate.{e}") for e in
+                   ("anterior", "posterior"))  # fmt: skip
+    assert front[1] < plate[1] < back[1]
