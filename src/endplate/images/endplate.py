@@ -23,6 +23,8 @@ _FOOTPRINT = 0.9
 # The outline is looked for this far under the plane (mm), in strips of this half width through
 # its middle, and no farther out than this.
 _UNDER = (-4.0, -1.0)
+# Where there is no bone in the middle, so much deeper (mm).
+_DEEPER = (0.0, 3.0, 6.0)
 _STRIP = 5.0
 _FARTHEST = 38.0
 # Its middle is known to about this part of a voxel.
@@ -40,6 +42,13 @@ _LEAST_COLUMNS = 12
 _WIDE = 1.0
 # No endplate is exactly a bowl: by so much its rim may lie higher or lower (mm).
 _SHAPE = 0.02
+# A broken one is less of a bowl the deeper it is: beyond the usual depth (mm) by this part of it.
+_USUAL_BOWL, _NO_BOWL = 3.0, 0.12
+# An endplate that lies along the voxels shows one step or none, and where that runs depends on the
+# shape as much as on the slope: its slope is known worse by this, in voxels over half its width.
+# Steps are counted over this part of its columns.
+_ONE_STEP = 0.15
+_MOST = (3, 97)
 _ROUGH = 0.1
 # Moves of the draws between two temperatures, as parts of the optimal step.
 _MOVES = (0.8, 0.4, 0.2, 0.1) * 2
@@ -149,7 +158,18 @@ def edges(
     NotMeasurable
         If there is no bone at the origin.
     """
-    under = _UNDER if superior else (-_UNDER[1], -_UNDER[0])
+    for deeper in _DEEPER:
+        low, high = (depth - deeper for depth in _UNDER)
+        try:
+            return _edges(block, frame, (low, high) if superior else (-high, -low))
+        except NotMeasurable:
+            continue  # a deeply hollowed endplate has no bone so near to its plane
+    raise NotMeasurable("there is no bone where the middle of an endplate should be")
+
+
+def _edges(
+    block: Block, frame: Frame, under: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
     step = float(np.clip(block.volume.spacing.min(), 0.5, 1.5))
     found = []
     for axis in (LEFT, POSTERIOR):
@@ -252,15 +272,18 @@ class _Columns:
         flat = np.linalg.lstsq(self.design[:, :3], self.design, rcond=None)[0]
         planes = coefficients @ flat.T
         volume = self.block.volume
-        extra = np.random.default_rng(1).standard_normal((len(planes), 2)) * _SHAPE
-        planes[:, 1:] += extra / volume.spacing[self.axis]
+        extra = np.random.default_rng(1).standard_normal((len(planes), 2))
+        bowl = coefficients.mean(axis=0)[3:]
+        rim = float(bowl[0] + bowl[2]) / 2 / _FOOTPRINT**2
+        deep = max(abs(rim) - _USUAL_BOWL / volume.spacing[self.axis], 0.0)
+        shape = np.hypot(_SHAPE / volume.spacing[self.axis], _NO_BOWL * deep)
+        steps = float(np.ptp(np.percentile(self.gap, _MOST)))
+        planes[:, 1:] += extra * np.hypot(shape, _ONE_STEP if steps < 2 else 0.0)
         mean = planes.mean(axis=0)
         normal = self._normals(mean[None])[0]
         centre = self._world(mean)
         along = abs(float(volume.affine[:3, self.axis] @ normal))
-        bowl = coefficients.mean(axis=0)[3:]
         lifted = float(flat[0, 3:] @ bowl)
-        rim = float(bowl[0] + bowl[2]) / 2 / _FOOTPRINT**2
         return _Found(
             centre=centre,
             normal=normal * self.facing,
