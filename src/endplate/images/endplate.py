@@ -119,7 +119,6 @@ def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
     NotMeasurable
         If it has no edges, or too few columns of voxels show its surface.
     """
-    size = block.volume.voxel_volume ** (1 / 3)
     across, along = edges(block, frame, superior=superior)
     middle = frame.to_world([sum(across) / 2, sum(along) / 2, 0.0])
     frame = Frame(middle, frame.axes)
@@ -134,16 +133,21 @@ def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
     found = columns.described(_drawn(columns.design, columns.gap))
     normal = found.normal
     on_plane = normal * float((found.centre - middle) @ normal)
+    # A first plane that was tilted has cut the outline: it is looked at anew under this one.
+    frame = Frame.of(middle + on_plane, normal, frame.axes[:, POSTERIOR])
+    across, along = edges(block, frame, superior=superior)
+    frame = Frame(frame.to_world([sum(across) / 2, sum(along) / 2, 0.0]), frame.axes)
+    voxel = np.linalg.norm(block.volume.affine[:3, :3].T @ frame.axes[:, POSTERIOR])
     return Endplate(
-        frame=Frame.of(middle + on_plane, normal, frame.axes[:, POSTERIOR]),
-        width=width,
-        depth=depth,
+        frame=frame,
+        width=across[1] - across[0],
+        depth=along[1] - along[0],
         normals=found.normals,
         offsets=found.offsets,
         rim=found.rim,
         middle=found.middle,
         roughness=found.roughness,
-        edge_error=_EDGE * size,
+        edge_error=_EDGE * float(voxel),
     )
 
 

@@ -27,13 +27,11 @@ from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
 from endplate.levels import Column, Level
 from endplate.posture import Posture
 
-# The sides of a body are known to about this part of a voxel.
-_WALL = 0.18
+# The sides and the walls of a body are known to about these parts of a voxel: sides may be parallel
+# to the voxels, both alike.
+_SIDE, _WALL = 0.27, 0.18
 # How deep an endplate is hollowed depends on how far out its rim is taken.
 _CONCAVITY = 0.3
-# Two vertebrae whose endplates are farther apart than this (mm) have no disc between them: a
-# vertebra between them is not labelled, or not measured.
-_FARTHEST_DISC = 26.0
 # By these spans is thoracic and thoracolumbar kyphosis named; which one is always said.
 _THORACIC = (("T1", "T12"), ("T2", "T12"), ("T4", "T12"), ("T5", "T12"))
 _THORACOLUMBAR = ("T10", "L2")
@@ -146,6 +144,18 @@ class Geometry:
                 heads[side] = pelvis.head(side, self.blocks)
             except NotMeasurable as problem:
                 self._cannot("pelvis", f"the {side} femoral head", problem)
+        if len(heads) == 2 and self.vertebrae:
+            across = heads["left"].sphere.centre - heads["right"].sphere.centre
+            own = np.sum([v.frame.axes[:, LEFT] for v in self.vertebrae.values()], axis=0)
+            if across @ own <= 0:
+                self.missing.append(
+                    Missing(
+                        where="pelvis",
+                        what="the hip axis",
+                        reason="left and right of the hips contradict the vertebrae",
+                    )
+                )
+                heads = {}
         sacrum = None
         if {"sacrum", "S1"} & set(self.blocks):
             lowest = list(self.vertebrae.values())[-1] if self.vertebrae else None
@@ -172,7 +182,7 @@ class Geometry:
             above, below = self.plates[upper][1], self.plates[lower][0]
             if above is None or below is None:
                 continue
-            near = np.linalg.norm(above.centre - below.centre) <= _FARTHEST_DISC
+            near = np.linalg.norm(above.centre - below.centre) <= pelvis.FARTHEST_DISC
             # The lowest lumbar vertebra need not be L5.
             adjacent = lower == "S1" or column.adjacent(Level(upper), Level(lower))
             if not near or not adjacent:
@@ -207,11 +217,11 @@ class Geometry:
                 what=f"vertebra.{what}", estimate=estimate, method=VERTEBRA, level=name, of=(name,)
             )
 
-        for what, value, axis in (
-            ("width", vertebra.width, LEFT),
-            ("depth", vertebra.depth, POSTERIOR),
+        for what, value, axis, part in (
+            ("width", vertebra.width, LEFT, _SIDE),
+            ("depth", vertebra.depth, POSTERIOR, _WALL),
         ):
-            error = _WALL * float(np.linalg.norm(voxel.T @ axes[:, axis])) * float(np.sqrt(2))
+            error = part * float(np.linalg.norm(voxel.T @ axes[:, axis])) * float(np.sqrt(2))
             yield of(what, Estimate(value, error))
         superior, inferior = self.plates[name]
         for which, plate in (("superior", superior), ("inferior", inferior)):

@@ -944,7 +944,7 @@ class _Run:
         for fact in self.facts:
             if fact.what == "spine.coronal_cobb_angle" and least.met(fact.number) and fact.level:
                 first, last = fact.level.split("-")
-                says = f"{fact.number:.0f}° convex {fact.side}"
+                says = f"{fact.number:.0f}°" + (f" convex {fact.side}" if fact.side else "")
                 found.append({"first": first, "last": last, "says": says})
         return found
 

@@ -34,12 +34,16 @@ METHOD = "endplate.pelvis_from_mask/1"
 # A femoral head has a radius in this range; its socket is larger by the cartilage (mm).
 _HEAD = (17.0, 31.0)
 _SOCKET = (19.0, 35.0)
+_AT_LIMIT = 0.1
 # Of a sphere that much must be there, or it is no head; below the second part it is doubted.
 _LEAST_COVERED, _WELL_COVERED = 0.25, 0.5
 # The sacral endplate is looked for this far below the lowest endplate (mm), and within this box.
 _BELOW = 45.0
 _LOW = np.array([-40.0, -32.0, -25.0])
 _HIGH = np.array([40.0, 32.0, 14.0])
+# Two vertebrae whose endplates are farther apart than this (mm) have no disc between them: a
+# vertebra between them is not labelled, or not measured.
+FARTHEST_DISC = 26.0
 # What lies farther from the plane than this is no endplate (mm): at first, and at last.
 _NEAR = (6.0, 2.5)
 _ROUNDS = 8
@@ -90,6 +94,7 @@ def head(side: Side, blocks: Mapping[str, Block]) -> Head:
         If neither is labelled, or neither shows enough of a sphere.
     """
     reason = f"neither femur nor hip bone is labelled on the {side}"
+    poor: Head | None = None
     for name, radii, socket in (("femur", _HEAD, False), ("hip", _SOCKET, True)):
         block = blocks.get(f"{name}_{side}")
         if block is None:
@@ -113,7 +118,14 @@ def head(side: Side, blocks: Mapping[str, Block]) -> Head:
         around = found.centre + found.radius * np.vstack([np.eye(3), -np.eye(3)])
         if not inside(block, around).all():
             doubts.append(f"the field of view cuts the {side} hip")
-        return Head(side=side, sphere=found, socket=socket, doubts=tuple(doubts))
+        if not radii[0] + _AT_LIMIT < found.radius < radii[1] - _AT_LIMIT:
+            doubts.append(f"the {side} hip is as small or as large as it was looked for")
+        one = Head(side=side, sphere=found, socket=socket, doubts=tuple(doubts))
+        if found.covered >= _WELL_COVERED:
+            return one
+        poor = poor or one  # the stump of a femur is no head where there is a socket
+    if poor is not None:
+        return poor
     raise NotMeasurable(reason)
 
 
@@ -155,6 +167,8 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
     corners = found.frame.to_world(np.array(ends) * [found.width, found.depth, 0.0])
     if not inside(block, corners).all():
         raise NotMeasurable("the field of view cuts it")
+    if np.linalg.norm(found.centre - above.inferior.centre) > FARTHEST_DISC:
+        raise NotMeasurable(f"the bone below {above.level} is too far off to be the top of S1")
     return found
 
 

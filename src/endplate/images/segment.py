@@ -101,9 +101,12 @@ def between(above: Surface, below: Surface) -> Segment:
     up = unit(up - left * (up @ left))
     heights = {}
     for name in _NAMES:
-        gap = float((above.points[name] - below.points[name]) @ up)
+        gap = _column(above.points[name], upper.normal, below.points[name], lower.normal, up)
         heights[name] = Estimate(gap, float(np.hypot(above.errors[name], below.errors[name])))
-    edge = _EDGES * float(np.hypot(upper.edge_error, lower.edge_error))
+    # Along a tilted plane an edge comes to lie elsewhere, by the height of the disc.
+    leaning = [np.sqrt(np.mean((p.normals - p.normal) ** 2) * 3) for p in (upper, lower)]
+    sway = float(np.hypot(*leaning)) * max(heights["middle"].value, 0.0)
+    edge = float(np.hypot(_EDGES * np.hypot(upper.edge_error, lower.edge_error), sway))
     away = _back(upper) - _back(lower)
     forward = -float(away @ lower.frame.axes[:, POSTERIOR])
     sideways = float((upper.centre - lower.centre) @ lower.frame.axes[:, LEFT])
@@ -116,6 +119,16 @@ def between(above: Surface, below: Surface) -> Segment:
         slip_percent=Estimate(100 * forward / lower.depth, 100 * edge / lower.depth),
         lateral_slip=Estimate(sideways, edge),
     )
+
+
+def _column(above: Points, upper: Points, below: Points, lower: Points, up: Points) -> float:
+    """The height of the column midway between two points that need not face each other."""
+    middle = (above + below) / 2
+    top, bottom = (
+        float((point - middle) @ normal / (up @ normal))
+        for point, normal in ((above, upper), (below, lower))
+    )
+    return top - bottom
 
 
 def _back(plate: Endplate) -> Points:

@@ -30,7 +30,7 @@ _ROUNDS = 12
 _DIRECTIONS = 256
 # Neighbouring points of a surface of voxels err together: by this factor is the centre known less
 # well than from points that err on their own.
-_CORRELATED = 3.0
+_CORRELATED = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

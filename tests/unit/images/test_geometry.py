@@ -91,7 +91,12 @@ def truth(made):
                 b.centre + b.axes @ [0, share * b.depth, sign * getattr(b, name) / 2]
                 for b, sign in ((above, -1), (below, 1))
             ]
-            known[f"disc.height.{name}", level] = (ends[0] - ends[1]) @ along
+            middle = (ends[0] + ends[1]) / 2  # of the column between the two
+            top, bottom = (
+                (end - middle) @ plane.normal / (along @ plane.normal)
+                for end, plane in zip(ends, (above.inferior, below.superior), strict=True)
+            )
+            known[f"disc.height.{name}", level] = top - bottom
     return known
 
 
