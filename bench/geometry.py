@@ -247,7 +247,7 @@ def lines() -> Iterator[Line]:
             heights, f"{PEER_NAME}, rays by rtree, L3 alone",
             timed(f"{here}:peer_heights_of_one", python=peer, runs=1),
             aim="ours / peer at most 0.1",
-            note="ours does six; all six take the peer more memory than a small machine has",
+            note="ours does six vertebrae and all discs between them",
         )  # fmt: skip
     for number in FIRST:
         mine = timed(f"{here}:vertebrae_{number}", runs=FEWER)
