@@ -120,3 +120,19 @@ def test_an_image_without_its_mask_is_refused(studies, capsys):
     ])  # fmt: skip
     assert code == 2
     assert "--earlier-mask is missing" in capsys.readouterr().err
+
+
+def test_an_older_result_does_not_stay_beside_a_newer_one(studies, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert measure(studies, "--out", str(out)) == 0
+    (out / "mine.txt").write_text("kept")
+    assert {"changes.json", "changed_L1.png", "measurements.dcm"} <= {p.name for p in out.iterdir()}
+    alone = ["--image", str(studies / "later"), "--mask", str(studies / "later.nii.gz")]
+    assert main(["measure", *alone, "--only", "heights", "--out", str(out)]) == 0
+    left = {p.name for p in out.iterdir()}
+    assert not {n for n in left if n.startswith(("change", "curve", "sagittal"))}
+    assert {"mine.txt", "measurements.json", "measurements.dcm"} <= left
+    assert main(["measure", *alone, "--only", "hights"]) == 2
+    assert main(["measure", *alone, "--levels", "C3"]) == 2
+    assert main(["measure", *alone, "--earlier-posture", "supine"]) == 2
+    assert "nothing could be measured" in capsys.readouterr().err

@@ -114,6 +114,12 @@ def changed(earlier: Study, later: Study) -> Changed:
     found: Compared = compare(
         earlier.found, later.found, earlier.mask, later.mask, evidence=grounds
     )
+    if not found.changes:
+        says = "The two studies have no measured vertebra in common; nothing was compared."
+        problems.append(
+            Problem(problem="change.nothing_common", says=says, where=later.image.name,
+                    try_=("Check --labels and --earlier-labels.",))
+        )  # fmt: skip
     return Changed(
         changes=found.changes,
         registrations=tuple(_written(r) for r in found.registrations.values()),

@@ -106,6 +106,9 @@ def measure(
     levels: Annotated[
         str | None, typer.Option(help="Only these levels, such as L1-L4 or L1,L3.")
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Only these quantities, such as geometry,heights.")
+    ] = None,
     height: Annotated[
         float | None, typer.Option(help="Body height in cm, for the muscle index.")
     ] = None,
@@ -135,6 +138,9 @@ def measure(
     ] = None,
     earlier_mask: Annotated[
         list[Path] | None, typer.Option("--earlier-mask", help="Its labels. May be repeated.")
+    ] = None,
+    earlier_labels: Annotated[
+        str | None, typer.Option("--earlier-labels", help="Its label system, if another.")
     ] = None,
     earlier_posture: Annotated[
         str | None, typer.Option("--earlier-posture", help="Its posture, where it does not say.")
@@ -174,9 +180,12 @@ def measure(
     request = command.Request(
         image=image, masks=mask or [], segmenter=segment, labels=labels, posture=posture,
         modality=modality, levels=levels, levels_confirmed=confirm_levels,
+        quantities=command.chosen(only),
         tissue=command.Tissue(height, tuple(also or ()), disc_calibration),
     )  # fmt: skip
-    earlier = command.earlier_study(request, earlier_image, earlier_mask or [], earlier_posture)
+    earlier = command.earlier_study(
+        request, earlier_image, earlier_mask or [], earlier_posture, earlier_labels
+    )
     command.measure(request, out, earlier=earlier, as_json=json)
 
 

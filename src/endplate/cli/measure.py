@@ -113,11 +113,15 @@ class Request:
 
 
 def earlier_study(
-    request: Request, image: Path | None, masks: Sequence[Path], posture: str | None
+    request: Request,
+    image: Path | None,
+    masks: Sequence[Path],
+    posture: str | None,
+    labels: str | None,
 ) -> Request | None:
     """The request for an earlier study, measured as the later one; None where none is given."""
     known(posture, set(Posture), "--earlier-posture")
-    if image is None and not masks:
+    if image is None and not masks and posture is None and labels is None:
         return None
     if image is None or not masks:
         missing = "--earlier-image" if image is None else "--earlier-mask"
@@ -127,7 +131,7 @@ def earlier_study(
         )
     return replace(
         request, image=image, masks=masks, segmenter=None, posture=posture,
-        tissue=Tissue(request.tissue.height),
+        labels=labels or request.labels, tissue=Tissue(request.tissue.height),
     )  # fmt: skip
 
 
@@ -163,7 +167,11 @@ def measure(
                 facts=found.facts, findings=changed.findings, problems=changed.problems, **more
             )
         pictures = (*found.pictures, *(() if changed is None else changed.pictures))
-        write_files(out, files | {p.name: p.content for p in pictures})
+        files |= {p.name: p.content for p in pictures}
+        again = (out / "measurements.json").exists()
+        write_files(out, files)
+        if again:
+            _remove_older(out, files)
     if as_json:
         print_json(facts=found.facts, findings=findings, problems=problems, **more)
         return
@@ -179,6 +187,21 @@ def measure(
         text.print(f"- {finding.says}", markup=False, highlight=False)
     if problems:
         text.print(problems_table("Problems", problems))
+
+
+# What this command writes: beside a new result an older one would be taken for its own.
+_OURS = (
+    "measurements.json", "measurements.dcm", "regions.dcm", "changes.json", "points.poi.json",
+    "points.mrk.json", "sagittal.png", "planes.png", "curve.png", "changed_*.png",
+)  # fmt: skip
+
+
+def _remove_older(out: Path, written: Collection[str]) -> None:
+    """Take away what an earlier run of this command left in the folder."""
+    for pattern in _OURS:
+        for path in out.glob(pattern):
+            if path.name not in written:
+                path.unlink()
 
 
 def study(request: Request) -> Study:
@@ -217,6 +240,12 @@ def study(request: Request) -> Study:
         volume, mask, levels=only, posture=request.posture, modality=request.modality,
         quantities=request.quantities, levels_confirmed=request.levels_confirmed, **more,
     )  # fmt: skip
+    if not found.facts:
+        why = next((p.says for p in (*found.problems, *noted)), "The mask holds no vertebra.")
+        raise InputProblem(
+            f"endplate measure: nothing could be measured. A labelled vertebra is needed; {why} "
+            f"Check the mask, its label system and the levels asked for."
+        )
     return Study(
         path=request.image, image=volume, mask=mask, found=found, series=series, drawn=drawn,
         problems=[*problems, *noted, *found.problems],
@@ -310,6 +339,16 @@ def _existing(path: Path) -> Path:
             f"Check the path."
         )
     return path
+
+
+def chosen(only: str | None) -> Collection[str]:
+    """The quantities that an option such as ``geometry,heights`` names; all by default."""
+    if only is None:
+        return EVERYTHING
+    words = {word.strip() for word in only.split(",") if word.strip()}
+    for word in sorted(words) or [""]:
+        known(word, EVERYTHING, "--only")
+    return words
 
 
 def known(given: str | None, words: Collection[str], option: str) -> None:

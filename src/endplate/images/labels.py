@@ -427,7 +427,12 @@ def recognise(
         structures, id, parts = _by_geometry(volume, blobs, names)
     _check(volume, structures, blobs, problems)
     parts = _parts(volume, structures, blobs, parts, problems)
-    return Mask(volume, MappingProxyType(structures), parts, id), tuple(problems)
+    doubtful = any(p.problem == _IMPLAUSIBLE for p in problems)
+    made = Mask(volume, MappingProxyType(structures), parts, id, levels_doubtful=doubtful)
+    return made, tuple(problems)
+
+
+_IMPLAUSIBLE = "mask.implausible_levels"
 
 
 def _said(id: str, says: str, volume: Volume) -> Problem:
@@ -551,7 +556,7 @@ def _check(
             "The vertebrae have an order, sizes or distances that vertebrae of these names do not "
             "have; the names of the levels are doubtful."
         )
-        problems.append(_said("mask.implausible_levels", says, volume))
+        problems.append(_said(_IMPLAUSIBLE, says, volume))
 
 
 def _parts(
@@ -634,4 +639,7 @@ def bodies(instance: Mask, subregion: Mask) -> Mask:
     present = set(np.unique(kept).tolist())
     structures = {label: s for label, s in instance.structures.items() if label in present}
     system = f"{instance.system} with bodies of {subregion.system}"
-    return Mask(volume, MappingProxyType(structures), "body", system, algorithm=instance.algorithm)
+    return Mask(
+        volume, MappingProxyType(structures), "body", system, algorithm=instance.algorithm,
+        levels_doubtful=instance.levels_doubtful,
+    )  # fmt: skip

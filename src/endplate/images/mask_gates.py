@@ -210,6 +210,17 @@ def looked_at(
     """
     spine = _Spine(blocks, evidence)
     faults = [*spine.faults()]
+    if mask.levels_doubtful:
+        faults.append(
+            Fault(
+                name="implausible_levels",
+                kind="count",
+                levels=tuple(spine.names),
+                says="Vertebrae of these names do not look so: the label system may be another.",
+                doubt="vertebrae of these names do not look so",
+                try_="Check --labels; " + _CONFIRM[0].lower() + _CONFIRM[1:],
+            )
+        )
     if levels_confirmed:
         faults = [f if f.kind != "count" else replace(f, kind="told") for f in faults]
     faults += spine.shapes()

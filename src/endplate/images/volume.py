@@ -172,6 +172,8 @@ class Mask:
         of the image, the mask holds a part of them alone.
     algorithm
         The program that drew it, with its version and model, where the mask says so.
+    levels_doubtful
+        Whether its reader found that vertebrae of these names would not look so.
     """
 
     volume: Volume
@@ -180,3 +182,4 @@ class Mask:
     system: str = ""
     cut: frozenset[str] = frozenset()
     algorithm: str = ""
+    levels_doubtful: bool = False

@@ -415,3 +415,13 @@ def test_the_cost_grows_no_faster_than_the_voxels():
         the = phantom(Spine(first="T11"), Scan(spacing=(spacing,) * 3))
         each.append(min(seconds(the) for _ in range(3)) / the.mask.volume.array.size)
     assert all(finer < 3 * coarser for coarser, finer in pairwise(each))
+
+
+def test_a_reader_that_found_the_names_implausible_leaves_no_level_sure_until_a_person_does():
+    image, mask, _ = sound("usual", "whole")
+    doubted = replace(mask, levels_doubtful=True)
+    found = measure(image, doubted, quantities={"heights"})
+    assert "mask.implausible_levels" in named(found)
+    assert [f for f in confident(found) if f.level is not None] == []
+    sure = measure(image, doubted, quantities={"heights"}, levels_confirmed=True)
+    assert confident(sure)
