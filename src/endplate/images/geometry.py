@@ -8,7 +8,6 @@ pelvis and the whole curve.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -21,6 +20,7 @@ from endplate.images.curve import Leans, Reference
 from endplate.images.endplate import Endplate, endplate
 from endplate.images.frame import LEFT, POSTERIOR, Block, Frame, Plane
 from endplate.images.pelvis import Head, Pelvis
+from endplate.images.result import Missing, Result
 from endplate.images.segment import Surface, estimate, turn
 from endplate.images.vertebra import METHOD as VERTEBRA
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
@@ -38,35 +38,6 @@ _THORACOLUMBAR = ("T10", "L2")
 _PELVIC_ANGLES = ("T1", "T4", "L1")
 _UPRIGHT = (Posture.STANDING, Posture.SITTING)
 _HEIGHTS = ("anterior", "middle", "posterior")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
-    """One measured quantity: what, where, how much, by which method.
-
-    Attributes
-    ----------
-    of
-        The vertebrae whose doubts are its doubts too.
-    """
-
-    what: str
-    estimate: Estimate
-    method: str
-    level: str | None = None
-    side: Side | None = None
-    of: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    details: Mapping[str, float | str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """Something that could not be measured: where, what, and why."""
-
-    where: str
-    what: str
-    reason: str
 
 
 class Geometry:
@@ -89,8 +60,6 @@ class Geometry:
     ----------
     plates
         Level → superior and inferior endplate, None where one could not be fitted; with S1.
-    missing
-        What could not be measured, after `quantities` has run.
     """
 
     def __init__(
@@ -109,7 +78,7 @@ class Geometry:
         self.posture = posture
         self.with_arches = with_arches
         self.with_pelvis = with_pelvis
-        self.missing: list[Missing] = []
+        self._gaps: dict[tuple[str, str], list[str]] = {}
         self.plates: dict[str, tuple[Endplate | None, Endplate | None]] = {
             name: (self._plate(v, v.superior, True), self._plate(v, v.inferior, False))
             for name, v in self.vertebrae.items()
@@ -127,8 +96,8 @@ class Geometry:
             self._cannot(vertebra.level, f"its {which} endplate", problem)
             return None
 
-    def _cannot(self, where: str, what: str, problem: NotMeasurable) -> None:
-        self.missing.append(Missing(where=where, what=what, reason=str(problem)))
+    def _cannot(self, where: str, what: str, reason: object) -> None:
+        self._gaps.setdefault((what, str(reason)), []).append(where)
 
     @cached_property
     def pelvis(self) -> Pelvis:
@@ -148,13 +117,8 @@ class Geometry:
             across = heads["left"].sphere.centre - heads["right"].sphere.centre
             own = np.sum([v.frame.axes[:, LEFT] for v in self.vertebrae.values()], axis=0)
             if across @ own <= 0:
-                self.missing.append(
-                    Missing(
-                        where="pelvis",
-                        what="the hip axis",
-                        reason="left and right of the hips contradict the vertebrae",
-                    )
-                )
+                reason = "left and right of the hips contradict the vertebrae"
+                self._cannot("pelvis", "the hip axis", reason)
                 heads = {}
         sacrum = None
         if {"sacrum", "S1"} & set(self.blocks):
@@ -196,8 +160,8 @@ class Geometry:
             )
         return found
 
-    def quantities(self) -> Iterator[Quantity]:
-        """All quantities, from the single vertebra to the whole curve."""
+    def results(self) -> Iterator[Result | Missing]:
+        """All quantities, from the single vertebra to the whole curve; then what is missing."""
         for vertebra in self.vertebrae.values():
             yield from self._of_vertebra(vertebra)
         yield from self._of_segments()
@@ -205,16 +169,21 @@ class Geometry:
         yield from self._of_pelvis()
         if self.planes is not None:
             yield from self._of_curve(self.planes)
+        for (what, reason), where in self._gaps.items():
+            yield Missing(
+                what=f"{', '.join(where)}: {what}", reason=reason, code="not_measured",
+                try_="Check this part of the mask on the image.",
+            )  # fmt: skip
 
     # -- single vertebrae --
 
-    def _of_vertebra(self, vertebra: Vertebra) -> Iterator[Quantity]:
+    def _of_vertebra(self, vertebra: Vertebra) -> Iterator[Result]:
         name, axes = vertebra.level, vertebra.frame.axes
         voxel = vertebra.block.volume.affine[:3, :3]
 
-        def of(what: str, estimate: Estimate) -> Quantity:
-            return Quantity(
-                what=f"vertebra.{what}", estimate=estimate, method=VERTEBRA, level=name, of=(name,)
+        def of(what: str, estimate: Estimate) -> Result:
+            return Result(
+                what=f"vertebra.{what}", value=estimate, method=VERTEBRA, level=name, of=(name,)
             )
 
         for what, value, axis, part in (
@@ -239,7 +208,7 @@ class Geometry:
 
     # -- between two --
 
-    def _of_segments(self) -> Iterator[Quantity]:
+    def _of_segments(self) -> Iterator[Result]:
         for (upper, lower), surfaces in self.segments.items():
             found = segment.between(*surfaces)
             values = {
@@ -251,8 +220,8 @@ class Geometry:
                 "segment.lateral_listhesis": found.lateral_slip,
             }
             for what, value in values.items():
-                yield Quantity(
-                    what=what, estimate=value, method=segment.METHOD, level=f"{upper}-{lower}",
+                yield Result(
+                    what=what, value=value, method=segment.METHOD, level=f"{upper}-{lower}",
                     of=(upper, lower), details=_direction(what, value),
                 )  # fmt: skip
             top, bottom = self.plates[upper][0], self.plates[lower][0 if lower == "S1" else 1]
@@ -260,12 +229,12 @@ class Geometry:
                 continue
             left = segment.unit(top.frame.axes[:, LEFT] + bottom.frame.axes[:, LEFT])
             normals = segment.all_normals(top), segment.all_normals(bottom)
-            yield Quantity(
-                what="segment.lordosis", estimate=estimate(turn(*normals, left)),
+            yield Result(
+                what="segment.lordosis", value=estimate(turn(*normals, left)),
                 method=segment.METHOD, level=f"{upper}-{lower}", of=(upper, lower),
             )  # fmt: skip
 
-    def _of_canal(self) -> Iterator[Quantity]:
+    def _of_canal(self) -> Iterator[Result]:
         walls = {}
         for name, vertebra in self.vertebrae.items():
             if vertebra.canal is None or not self.with_arches:
@@ -281,8 +250,8 @@ class Geometry:
                 ("anteroposterior_diameter", found.depth),
                 ("transverse_diameter", found.width),
             ):
-                yield Quantity(
-                    what=f"canal.{what}", estimate=value, method=canal.METHOD, level=name,
+                yield Result(
+                    what=f"canal.{what}", value=value, method=canal.METHOD, level=name,
                     of=(name,),
                 )  # fmt: skip
         for upper, lower in self.segments:
@@ -291,41 +260,41 @@ class Geometry:
             above, below = (s.plate.normal for s in self.segments[upper, lower])
             heights = canal.foramina(walls[upper], walls[lower], above + below)
             for side, value in heights.items():
-                yield Quantity(
-                    what="foramen.height", estimate=value, method=canal.METHOD, side=side,
+                yield Result(
+                    what="foramen.height", value=value, method=canal.METHOD, side=side,
                     level=f"{upper}-{lower}", of=(upper, lower),
                 )  # fmt: skip
 
     # -- pelvis --
 
-    def _of_pelvis(self) -> Iterator[Quantity]:
+    def _of_pelvis(self) -> Iterator[Result]:
         found = self.pelvis
         for side, head in found.heads.items():
             centre = dict(
                 zip(("centre_x", "centre_y", "centre_z"), head.sphere.centre, strict=True)
             )
-            yield Quantity(
+            yield Result(
                 what="pelvis.acetabular_radius" if head.socket else "pelvis.femoral_head_radius",
-                estimate=Estimate(head.sphere.radius, head.sphere.error), method=pelvis.METHOD,
+                value=Estimate(head.sphere.radius, head.sphere.error), method=pelvis.METHOD,
                 side=side, doubts=head.doubts,
                 details={k: round(float(x), 1) for k, x in centre.items()},
             )  # fmt: skip
         doubts = tuple(d for head in found.heads.values() for d in head.doubts)
         ends = "acetabula" if any(h.socket for h in found.heads.values()) else "femoral heads"
         for what, value in pelvis.angles(found).items():
-            yield Quantity(
-                what=f"pelvis.{what}", estimate=value, method=pelvis.METHOD, doubts=doubts,
+            yield Result(
+                what=f"pelvis.{what}", value=value, method=pelvis.METHOD, doubts=doubts,
                 details={"hip_axis": ends},
             )  # fmt: skip
 
     # -- the whole curve --
 
-    def _of_curve(self, planes: Reference) -> Iterator[Quantity]:
+    def _of_curve(self, planes: Reference) -> Iterator[Result]:
         leans = Leans(self.plates, planes)
 
-        def of(what: str, angle: curve.Angle, **more: float | str) -> Quantity:
-            return Quantity(
-                what=f"spine.{what}", estimate=angle.estimate, method=curve.METHOD,
+        def of(what: str, angle: curve.Angle, **more: float | str) -> Result:
+            return Result(
+                what=f"spine.{what}", value=angle.estimate, method=curve.METHOD,
                 level=f"{angle.first}-{angle.last}", side=angle.side,
                 of=self._between(angle.first, angle.last),
                 details={"lateral_axis": planes.by, **more},
@@ -355,7 +324,7 @@ class Geometry:
         yield from self._of_frontal_curves(leans, planes)
         yield from self._against_the_pelvis()
 
-    def _of_frontal_curves(self, leans: Leans, planes: Reference) -> Iterator[Quantity]:
+    def _of_frontal_curves(self, leans: Leans, planes: Reference) -> Iterator[Result]:
         least = self.evidence.row("measurement.curve.least").number
         curves = leans.curves(least)
         largest = max((c.estimate.value for c in curves), default=0.0)
@@ -371,21 +340,21 @@ class Geometry:
                 if self.vertebrae[found.level].canal is not None and self.with_arches:
                     details["apex_rotation"] = round(turned.value, 1)
                 details["plane_of_maximum_curvature"] = round(found.plane, 1)
-            yield Quantity(
-                what="spine.coronal_cobb_angle", estimate=angle.estimate, method=curve.METHOD,
+            yield Result(
+                what="spine.coronal_cobb_angle", value=angle.estimate, method=curve.METHOD,
                 level=f"{angle.first}-{angle.last}", side=angle.side,
                 of=self._between(angle.first, angle.last), details=details,
             )  # fmt: skip
         line = curve.centroid_curve(self.vertebrae, planes)
         if line is not None:
             first, last, value, side = line
-            yield Quantity(
-                what="spine.coronal_centroid_angle", estimate=value, method=curve.METHOD,
+            yield Result(
+                what="spine.coronal_centroid_angle", value=value, method=curve.METHOD,
                 level=f"{first}-{last}", side=side, of=self._between(first, last),
                 details={"lateral_axis": planes.by},
             )  # fmt: skip
 
-    def _against_the_pelvis(self) -> Iterator[Quantity]:
+    def _against_the_pelvis(self) -> Iterator[Result]:
         axis, sacrum = self.pelvis.axis, self.pelvis.sacrum
         if axis is None or sacrum is None:
             return
@@ -404,9 +373,9 @@ class Geometry:
                 np.hypot(e, shake) / np.linalg.norm(x)
                 for e, x in ((sacrum.edge_error, to_sacrum), (curve.CENTRE * size, to_vertebra))
             ]
-            yield Quantity(
+            yield Result(
                 what=f"spine.{name.lower()}_pelvic_angle",
-                estimate=Estimate(value, float(np.degrees(np.hypot(*errors)))),
+                value=Estimate(value, float(np.degrees(np.hypot(*errors)))),
                 method=curve.METHOD, level=name, of=(name,), details={"hip_axis": ends},
             )  # fmt: skip
         top = self.vertebrae.get("C7")
@@ -420,8 +389,8 @@ class Geometry:
                 ("sagittal_vertical_axis", forward),
                 ("coronal_balance", sideways),
             ):
-                yield Quantity(
-                    what=f"spine.{what}", estimate=Estimate(value, error), method=curve.METHOD,
+                yield Result(
+                    what=f"spine.{what}", value=Estimate(value, error), method=curve.METHOD,
                     level="C7-S1", of=("C7",),
                 )  # fmt: skip
 

@@ -516,22 +516,7 @@ class _Run:
             with_arches=self.mask.parts != "body", with_pelvis=with_pelvis,
         )  # fmt: skip
         self.geometry = geometry
-        wide = self._slice_doubts()
-        for found in geometry.quantities():
-            inherited = [d for name in found.of for d in self._doubts_of(name, found.level)]
-            self._estimate(
-                found.what, found.estimate, found.level, (*found.doubts, *inherited, *wide),
-                found.details, found.method, found.side,
-            )  # fmt: skip
-        gaps: dict[tuple[str, str], list[str]] = {}
-        for gap in geometry.missing:
-            gaps.setdefault((gap.what, gap.reason), []).append(gap.where)
-        for (what, reason), where in gaps.items():
-            self._problem(
-                "measurement.not_measured",
-                f"{', '.join(where)}: {what} was not measured: {reason}",
-                "Check this part of the mask on the image.",
-            )
+        self._take(geometry.results(), details={}, doubts=self._slice_doubts())
 
     def _doubts_of(self, name: str, level: str | None) -> list[str]:
         """A vertebra's doubts, by its name where they are told of something larger."""
@@ -886,15 +871,26 @@ class _Run:
         names = [v.level for v in (one.upper, one.lower) if v is not None]
         return [f"{n}: {d}" for n in names for d in self.doubts[n]]
 
-    def _take(self, results: Iterable[Result | Missing], image: Volume | None = None) -> None:
+    def _take(
+        self,
+        results: Iterable[Result | Missing],
+        image: Volume | None = None,
+        *,
+        details: Mapping[str, float | str] | None = None,
+        doubts: tuple[str, ...] = (),
+    ) -> None:
         """Results as facts with what is known of the acquisition; what is missing as problems.
 
         Parameters
         ----------
         image
             The one that was measured, where it is not the first.
+        details
+            What is said instead of the acquisition, on which the shape of bone does not depend.
+        doubts
+            Of all of them.
         """
-        taken = self._taken(image)
+        taken = dict(self._taken(image) if details is None else details)
         if image is not None and image is not self.image:
             taken["image"] = image.name or "a further image"
         for one in results:
@@ -902,15 +898,14 @@ class _Run:
                 says = f"{one.what} was not measured: {one.reason}"
                 self._problem(f"measurement.{one.code}", says, one.try_)
                 continue
-            details = {**taken, **one.details}
+            inherited = [d for name in one.of for d in self._doubts_of(name, one.level)]
+            known, spoken = {**taken, **one.details}, (*one.doubts, *inherited, *doubts)
             if isinstance(one.value, Estimate):
-                self._estimate(
-                    one.what, one.value, one.level, one.doubts, details, one.method, one.side
-                )
+                self._estimate(one.what, one.value, one.level, spoken, known, one.method, one.side)
             else:
                 self._fact(
-                    one.what, one.value, level=one.level, side=one.side, doubts=one.doubts,
-                    details=details, method=one.method,
+                    one.what, one.value, level=one.level, side=one.side, doubts=spoken,
+                    details=known, method=one.method,
                 )  # fmt: skip
 
     # -- pictures --

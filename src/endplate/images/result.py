@@ -21,13 +21,16 @@ class Result:
         A number with its standard error, or a word.
     level, side, doubts, details, method
         As in `endplate.facts.Fact`.
+    of
+        The vertebrae whose doubts are its doubts too.
     """
 
     what: str
     value: Estimate | str
     method: str
-    level: str
+    level: str | None = None
     side: Side | None = None
+    of: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     details: Mapping[str, float | str] = field(default_factory=dict)
 
