@@ -155,7 +155,7 @@ def peer_heights() -> None:
 
 def peer_heights_of_one() -> None:
     """L3 and the disc below it, with the rays that trimesh casts where embreex is not there."""
-    sys.modules["embreex"] = None  # type: ignore[assignment]
+    sys.modules["embreex"] = None
     _peer_heights([NUMBERS["L3"]])
 
 

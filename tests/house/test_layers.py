@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,13 @@ def test_no_name_says_nothing():
         if p.stem.lower() in empty_words
     ]
     assert found == []
+
+
+def test_measuring_imports_no_slow_part_of_scipy_that_few_images_need():
+    """They take longer to import than a lumbar spine takes to be measured."""
+    asked = "import sys, endplate.images.measure; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
+    slow = {"scipy.interpolate", "scipy.optimize", "scipy.stats", "scipy.signal"}
+    assert slow & set(loaded.stdout.split()) == set()

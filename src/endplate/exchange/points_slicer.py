@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +33,7 @@ _NOT_TURNED = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
 _ERROR = re.compile(r"standard error ([0-9.eE+-]+) mm")
 _NUMBERED = re.compile(r"(\d{1,3})-(\d{1,3})")
 _LONGEST_NAME = 80
+_SIDES: Mapping[str, Side] = {"left": "left", "right": "right"}
 
 
 # -- writing ----------------------------------------------------------------------------------
@@ -166,8 +167,8 @@ def _named(point: Mapping[str, Any]) -> tuple[str, Level | None, Side | None]:
     words = str(point.get("label") or "").split()
     level = Level(words.pop(0)) if words and words[0] in Level.__members__ else None
     side: Side | None = None
-    if len(words) > 1 and words[0] in get_args(Side):
-        side = words.pop(0)  # type: ignore[assignment]
+    if len(words) > 1 and words[0] in _SIDES:
+        side = _SIDES[words.pop(0)]
     name = " ".join(words)[:_LONGEST_NAME].strip()
     numbered = _NUMBERED.fullmatch(str(point.get("id", "")))
     if level is None and numbered:

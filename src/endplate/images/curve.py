@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import make_lsq_spline
 
 from endplate.facts import Side
 from endplate.images.endplate import Endplate
@@ -276,6 +275,8 @@ def centroid_curve(
 
 def _leans_of_line(height: Floats, sideways: Floats) -> Points:
     """Lean to the left all along the line, degrees; heights rise."""
+    from scipy.interpolate import make_lsq_spline  # noqa: PLC0415 - slow to import, seldom needed
+
     inner = max(0, len(height) // _PER_KNOT - 2)
     knots = np.concatenate(
         [[height[0]] * 4, np.linspace(height[0], height[-1], inner + 2)[1:-1], [height[-1]] * 4]

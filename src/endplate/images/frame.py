@@ -238,22 +238,23 @@ class Block:
         size = np.linalg.norm(slope, axis=1)
         steep = size > 0.4 * size.max()
         normals, weight = slope[steep] / size[steep, None], size[steep]
-        directions = _hemisphere(400)
-        along = normals @ directions.T
+        ways = directions(400, half=True)
+        along = normals @ ways.T
         votes = np.minimum(weight @ (along > _FACE_COSINE), weight @ (along < -_FACE_COSINE))
-        best = directions[int(np.argmax(votes))]
+        best = ways[int(np.argmax(votes))]
         near = normals @ best
         axis = (weight * np.sign(near) * (np.abs(near) > _FACE_COSINE)) @ normals
         length = float(np.linalg.norm(axis))
         return axis / length if length > 0 else np.array([0.0, 0.0, 1.0])
 
 
-def _hemisphere(count: int) -> Points:
-    """Directions spread evenly over half a sphere (a Fibonacci lattice), shape (count, 3)."""
+def directions(count: int, *, half: bool = False) -> Points:
+    """Directions spread evenly over a sphere or half of one (a Fibonacci lattice), (count, 3)."""
     at = (np.arange(count) + 0.5) / count
+    up = at if half else 1 - 2 * at
     turn = np.pi * (1 + 5**0.5) * np.arange(count)
-    flat = np.sqrt(1 - at**2)
-    return np.stack([flat * np.cos(turn), flat * np.sin(turn), at], axis=1)
+    flat = np.sqrt(1 - up**2)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), up], axis=1)
 
 
 def blocks(mask: Mask) -> dict[str, Block]:

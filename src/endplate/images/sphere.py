@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from endplate.images.frame import Block, Bools, Floats, Frame
+from endplate.images.frame import Block, Bools, Floats, Frame, directions
 from endplate.images.vertebra import NotMeasurable
 from endplate.images.volume import Points
 
@@ -185,15 +185,6 @@ def _refined(
 
 def _directions_covered(unit: Points, block: Block, radius: float) -> Bools:
     """Which of the directions from the centre there is surface in."""
-    directions = _all_directions()
     gap = max(float(block.volume.spacing.max()) / radius, 2.2 / np.sqrt(_DIRECTIONS))
-    best = np.array([float((unit @ d).max()) for d in directions])
+    best = np.array([float((unit @ d).max()) for d in directions(_DIRECTIONS)])
     return np.asarray(best >= np.cos(min(gap, 0.5)))
-
-
-def _all_directions() -> Points:
-    at = (np.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS
-    turn = np.pi * (1 + 5**0.5) * np.arange(_DIRECTIONS)
-    z = 1 - 2 * at
-    flat = np.sqrt(1 - z**2)
-    return np.stack([flat * np.cos(turn), flat * np.sin(turn), z], axis=1)

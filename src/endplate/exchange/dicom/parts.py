@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -159,7 +160,7 @@ def without_copies(planes: Planes, faults: Faults) -> Planes:
 
 
 def _is_copy(one: Frame, other: Frame) -> bool:
-    if _phase(one, tuple(_PHASES)) != _phase(other, tuple(_PHASES)):
+    if _texts(tuple(_PHASES), one) != _texts(tuple(_PHASES), other):
         return False  # without decoding anything
     try:
         return bool(np.array_equal(voxels([one]), voxels([other])))
@@ -167,7 +168,7 @@ def _is_copy(one: Frame, other: Frame) -> bool:
         return False
 
 
-def _phase(plane: Frame, keywords: tuple[str, ...]) -> tuple[str, ...]:
+def _texts(keywords: tuple[str, ...], plane: Frame) -> tuple[str, ...]:
     return tuple(plane.text(keyword) for keyword in keywords)
 
 
@@ -177,7 +178,7 @@ def _phases(planes: Planes, faults: Faults) -> list[Planes]:
         return _interleaved(planes, faults)
     tries: list[tuple[str, ...]] = [(keyword,) for keyword in _PHASES]
     for keywords in (*tries, *combinations(_PHASES, 2)):
-        groups = _by(planes, lambda p, k=keywords: _phase(p, k))  # type: ignore[misc]
+        groups = _by(planes, partial(_texts, keywords))
         if 1 < len(groups) <= len(planes) // 2 and not any(doubles(group) for group in groups):
             names = " and ".join(_PHASES[keyword] for keyword in keywords)
             _said(faults, "dicom.several_phases", f"{len(groups)} volumes that differ in {names}")
@@ -197,7 +198,7 @@ def _interleaved(planes: Planes, faults: Faults) -> list[Planes]:
         return [planes]
     order = np.argsort(positions(planes) @ np.cross(directions[0], directions[1]), kind="stable")
     for keyword in _TAKE_TURNS:
-        groups = _by([planes[i] for i in order], lambda p, k=keyword: p.text(k))  # type: ignore[misc]
+        groups = _by([planes[i] for i in order], partial(_texts, (keyword,)))
         if len(groups) == 1 or min(map(len, groups)) < _LEAST_TURNS:
             continue
         values = [planes[i].text(keyword) for i in order]
