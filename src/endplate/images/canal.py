@@ -24,6 +24,8 @@ METHOD = "endplate.canal_from_mask/1"
 # The mask is looked at on a grid of this step (mm), as the voxels allow, out to this far from the
 # middle of the canal to the sides and to the back, and up and down from the middle of the body.
 _STEP = (0.5, 1.0)
+# A cut across the canal is looked at every so many mm along it.
+_CUTS = 1.0
 _REACH = (32.0, 34.0, 16.0)
 # A hole in one cut must have this area to be the canal (mm²) and not a gap in the mask.
 _LEAST_AREA = 40.0
@@ -62,7 +64,7 @@ def canal(vertebra: Vertebra) -> Canal:
     step = _step(vertebra)
     low = np.array([u - _REACH[0], vertebra.back - 2, -_REACH[2]])
     high = np.array([u + _REACH[0], v + _REACH[1], _REACH[2]])
-    seen = vertebra.block.seen(vertebra.frame, low, high, step)
+    seen = vertebra.block.seen(vertebra.frame, low, high, step, _CUTS)
     cuts = _cuts(seen, (float(u), float(v)))
     if len(cuts) < _LEAST_CUTS:
         raise NotMeasurable("the ring of bone around the canal is not closed")
@@ -103,9 +105,10 @@ def _hole(bone: Bools, at: tuple[int, int]) -> Bools | None:
     """The hole around a place, if bone closes it off."""
     if bone[at]:
         return None
-    holes, _ = ndimage.label(ndimage.binary_fill_holes(bone) & ~bone)
-    here = holes[at]
-    return None if here == 0 else np.asarray(holes == here)
+    empty, _ = ndimage.label(~bone)
+    hole = np.asarray(empty == empty[at])
+    border = hole[0].any() or hole[-1].any() or hole[:, 0].any() or hole[:, -1].any()
+    return None if border else hole
 
 
 def _measures(cut: Floats, hole: Bools, step: float) -> tuple[float, float, float]:

@@ -50,9 +50,13 @@ _USUAL_BOWL, _NO_BOWL = 3.0, 0.12
 _ONE_STEP = 0.15
 _MOST = (3, 97)
 _ROUGH = 0.1
-# Moves of the draws between two temperatures, as parts of the optimal step.
-_MOVES = (0.8, 0.4, 0.2, 0.1) * 2
-_LAST_MOVES = (0.6, 0.3, 0.15, 0.08) * 5
+# No mask is known to be smoother than this, in voxels.
+_SMOOTHEST = 1 / 120
+# Moves of the draws between two temperatures, as parts of their own spread; each is followed by a
+# move to anywhere, drawn this much wider than they lie.
+_MOVES = (0.7, 0.3)
+_LAST_MOVES = (0.6, 0.3, 0.15) * 2
+_WIDER = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -349,41 +353,60 @@ def _drawn(design: Points, gap: Points) -> Points:
     if len(gap) > _COLUMNS:
         chosen = rng.permutation(len(gap))[:_COLUMNS]
         design, gap = design[chosen], gap[chosen]
-    columns, middle = design.astype(np.float32).T, (gap + 0.5).astype(np.float32)
+    columns = np.column_stack([design, -gap - 0.5]).astype(np.float32).T
     draws = start + spread * rng.standard_normal((_DRAWS, len(start)))
-    fits, before = _fit(draws, columns, middle), _prior(draws, start, spread)
+    fits, before = _fit(draws, columns), _prior(draws, start, spread)
     temperature = 0.0
     while temperature < 1:
         temperature, weights = _next(temperature, fits)
         mean = weights @ draws
         away = draws - mean
-        step = np.linalg.cholesky((away.T * weights) @ away + 1e-10 * np.eye(len(mean)))
+        step = np.asarray(np.linalg.cholesky((away.T * weights) @ away + 1e-10 * np.eye(len(mean))))
         ladder = (np.arange(_DRAWS) + rng.uniform()) / _DRAWS
         kept = np.minimum(np.searchsorted(np.cumsum(weights), ladder), _DRAWS - 1)
         draws, fits, before = draws[kept], fits[kept], before[kept]
         for length in _MOVES if temperature < 1 else _LAST_MOVES:
-            scale = 2.38 / np.sqrt(len(mean)) * length
-            moved = draws + scale * rng.standard_normal(draws.shape) @ step.T
-            fit, prior = _fit(moved, columns, middle), _prior(moved, start, spread)
-            chance = temperature * (fit - fits) + prior - before
-            taken = np.log(rng.uniform(size=_DRAWS)) < chance
-            draws[taken], fits[taken], before[taken] = moved[taken], fit[taken], prior[taken]
+            for far in (False, True):
+                reach = step * (_WIDER if far else length)
+                moved, chance = _moved(draws, mean, reach, far, rng)
+                fit, prior = _fit(moved, columns), _prior(moved, start, spread)
+                chance = chance + temperature * (fit - fits) + prior - before
+                taken = np.log(rng.uniform(size=_DRAWS)) < chance
+                draws[taken], fits[taken], before[taken] = moved[taken], fit[taken], prior[taken]
     return draws
 
 
-def _fit(draws: Points, columns: Floats, middle: Floats) -> Points:
+def _moved(
+    draws: Points, mean: Points, step: Points, far: bool, rng: np.random.Generator
+) -> tuple[Points, Points]:
+    """Where each draw could go, a step from where it is or anywhere near the mean (far); and the
+    log of how much more often such a move leads back than there.
+    """
+    noise = rng.standard_normal(draws.shape)
+    if not far:
+        return draws + noise @ step.T, np.zeros(len(draws))
+    here = np.linalg.solve(step, (draws - mean).T)
+    return mean + noise @ step.T, 0.5 * (np.square(noise).sum(axis=1) - np.square(here).sum(axis=0))
+
+
+def _fit(draws: Points, columns: Floats) -> Points:
     """Log likelihood of each draw: its surface runs through the gap in every column.
 
     Roughness is taken as logistic: much like normal, but a few columns far off cannot turn it.
     """
-    rough = np.exp(draws[:, -1:]).astype(np.float32)
-    off = np.abs(draws[:, :-1].astype(np.float32) @ columns - middle)
-    missed = (off - np.float32(0.5)) / rough
-    cost = np.maximum(missed, 0)
-    cost += np.log1p(np.exp(-np.abs(missed)))
-    cost += np.log1p(np.exp(-(off + np.float32(0.5)) / rough))
-    wide = -np.expm1(-1 / rough[:, 0].astype(float))
-    return np.asarray(columns.shape[1] * np.log(wide) - cost.sum(axis=1, dtype=float))
+    rough = np.maximum(np.exp(draws[:, -1:]), _SMOOTHEST)
+    half = 0.5 / rough
+    surfaces = np.column_stack([draws[:, :-1], np.ones(len(draws))]) / rough
+    off = np.abs(surfaces.astype(np.float32) @ columns)
+    near = np.exp(-off)
+    # What is missed on the near and the far side of the gap, (1 + near e^half) (1 + near e^-half).
+    missed = near + (2 * np.cosh(half)).astype(np.float32)
+    missed *= near
+    missed += 1
+    cost = np.log(missed, out=missed)
+    cost += off
+    each = (half + np.log(-np.expm1(-2 * half)))[:, 0]
+    return np.asarray(columns.shape[1] * each - cost.sum(axis=1, dtype=float))
 
 
 def _prior(draws: Points, start: Points, spread: Points) -> Points:

@@ -69,7 +69,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A mask resampled on a frame's axes: values 0 to 1, and the coordinates of the samples."""
+    """A mask resampled on a frame's axes: values 0 to 1, and the coordinates of the samples, which
+    lie `step` mm apart along u and v.
+    """
 
     values: npt.NDArray[np.float32]
     u: Points
@@ -151,22 +153,27 @@ class Block:
         """LPS mm of index coordinates of the block."""
         return self.volume.to_world(np.asarray(index) + self.start)
 
-    def seen(self, frame: Frame, low: Points, high: Points, step: float) -> Seen:
-        """The mask on the frame's axes from `low` to `high` (mm), every `step` mm."""
-        shape = np.maximum(np.ceil((high - low) / step).astype(int) + 1, 2)
+    def seen(
+        self, frame: Frame, low: Points, high: Points, step: float, cuts: float | None = None
+    ) -> Seen:
+        """The mask on the frame's axes from `low` to `high` (mm), every `step` mm; along w every
+        `cuts` mm where they are given.
+        """
+        steps = np.array([step, step, cuts or step])
+        shape = np.maximum(np.ceil((high - low) / steps).astype(int) + 1, 2)
         inverse = np.linalg.inv(self.volume.affine)
         linear = inverse[:3, :3] @ frame.axes
         offset = inverse[:3, :3] @ frame.to_world(low) + inverse[:3, 3] - self.start
         values = ndimage.affine_transform(
             self.inside.view(np.uint8),
-            linear * step,
+            linear * steps,
             offset,
             tuple(shape),
             output=np.float32,
             order=1,
             prefilter=False,
         )
-        u, v, w = (low[n] + step * np.arange(shape[n]) for n in range(3))
+        u, v, w = (low[n] + steps[n] * np.arange(shape[n]) for n in range(3))
         return Seen(values, u, v, w, step)
 
     def at(self, world: Points) -> npt.NDArray[np.float32]:
