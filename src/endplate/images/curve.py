@@ -113,11 +113,11 @@ class Leans:
     def extreme(self, *, kyphosis: bool) -> Angle | None:
         """The largest lordosis, or kyphosis (positive too), of all pairs of endplates."""
         turned = self._lowers(self.forward)[None] - self.forward[0][:, None]
-        pair = self._largest(-turned if kyphosis else turned, 0, len(self.levels))
-        if pair is None:
+        found = self._largest(-turned if kyphosis else turned, 0, len(self.levels))
+        if found is None:
             return None
-        (i, j), values = pair
-        return Angle(first=self.levels[i], last=self.levels[j], estimate=estimate(values))
+        (i, j), size = found
+        return Angle(first=self.levels[i], last=self.levels[j], estimate=size)
 
     def curves(self, least: float) -> list[Angle]:
         """The frontal curves: the largest of all pairs, and those above and below it.
@@ -134,21 +134,19 @@ class Leans:
         largest = self._largest(either, 0, len(self.levels))
         if largest is None:
             return []
-        (i, j), _ = largest
-        found = [self._frontal(turned, i, j)]
+        (i, j), size = largest
         sign = 1.0 if turned[i, j, 0] > 0 else -1.0
+        found = [self._frontal(i, j, size, sign)]
         for low, high in ((0, i + 1), (j, len(self.levels))):
-            while (pair := self._largest(-sign * turned, low, high)) is not None:
-                (a, b), values = pair
-                if values[0] < least:
-                    break
-                found.append(self._frontal(turned, a, b))
-                break
+            further = self._largest(-sign * turned, low, high)
+            if further is not None and further[1].value >= least:
+                found.append(self._frontal(*further[0], further[1], -sign))
         return sorted(found, key=lambda c: self.levels.index(c.first))
 
-    def _frontal(self, turned: Points, i: int, j: int) -> Angle:
-        size, side = _sided(turned[i, j])
-        return Angle(first=self.levels[i], last=self.levels[j], estimate=size, side=side)
+    def _frontal(self, i: int, j: int, size: Estimate, sign: float) -> Angle:
+        return Angle(
+            first=self.levels[i], last=self.levels[j], estimate=size, side=_side(size, sign)
+        )
 
     def _lowers(self, leans: list[Points]) -> Points:
         """The lower end of each level: its inferior endplate, of S1 the superior one."""
@@ -159,28 +157,36 @@ class Leans:
 
     def _largest(
         self, turned: Points, low: int, high: int
-    ) -> tuple[tuple[int, int], Points] | None:
-        """The pair of levels with the largest angle between two places, and all its values."""
-        size = np.where(np.isnan(turned).any(axis=2), -np.inf, turned[..., 0])
+    ) -> tuple[tuple[int, int], Estimate] | None:
+        """The pair of levels with the largest angle between two places, and that angle.
+
+        The largest of many is likely one that was measured too large: its error is what the
+        largest of each draw is off by.
+        """
         there = np.arange(len(self.levels))
         apart = there[None] - there[:, None] >= _LEAST_SPAN - 1
         inside = (there >= low) & (there < high)
-        size = np.where(apart & inside[None] & inside[:, None], size, -np.inf)
-        i, j = np.unravel_index(int(np.argmax(size)), size.shape)
-        if not size[i, j] > 0:
+        pairs = np.argwhere(apart & inside[None] & inside[:, None] & ~np.isnan(turned).any(axis=2))
+        if not len(pairs):
             return None
-        return (int(i), int(j)), turned[i, j]
+        sizes = turned[pairs[:, 0], pairs[:, 1]]
+        best = sizes.argmax(axis=0)
+        value = float(sizes[best[0], 0])
+        if not value > 0:
+            return None
+        off = sizes.max(axis=0)[1:] - sizes[best[1:], 0]
+        i, j = pairs[best[0]]
+        return (int(i), int(j)), Estimate(value, float(np.sqrt(np.square(off).mean())))
 
 
-def _sided(values: Points) -> tuple[Estimate, Side | None]:
-    """The size of a frontal angle, and the side of its convexity where that is certain.
+def _side(size: Estimate, sign: float) -> Side | None:
+    """The side of a frontal curve's convexity, where that is certain.
 
-    Leaning to the right above and to the left below, the spine bulges to the left.
+    Leaning to the right above and to the left below (positive), the spine bulges to the left.
     """
-    size = estimate(values if values[0] > 0 else -values)
     if size.value <= _CERTAIN * size.error:
-        return size, None
-    return size, "left" if values[0] > 0 else "right"
+        return None
+    return "left" if sign > 0 else "right"
 
 
 def _lean(plates: Sequence[Endplate | None], towards: Points, up: Points) -> Points:
@@ -267,10 +273,12 @@ def centroid_curve(
     lean = _leans_of_line(height[::-1], sideways[::-1])
     high, low = lean[:, 0].argmax(), lean[:, 0].argmin()
     upper, lower = max(high, low), min(high, low)  # rows run from the foot up
-    size, side = _sided(lean[lower] - lean[upper])
+    values = lean[lower] - lean[upper]
+    sign = 1.0 if values[0] > 0 else -1.0
+    size = estimate(sign * values)
     at = np.linspace(height[-1], height[0], len(lean))
     first, last = (names[int(np.argmin(np.abs(height - at[n])))] for n in (upper, lower))
-    return first, last, size, side
+    return first, last, size, _side(size, sign)
 
 
 def _leans_of_line(height: Floats, sideways: Floats) -> Points:

@@ -283,7 +283,11 @@ class _Columns:
         flat = np.linalg.lstsq(self.design[:, :3], self.design, rcond=None)[0]
         planes = coefficients @ flat.T
         volume = self.block.volume
-        extra = np.random.default_rng(1).standard_normal((len(planes), 2))
+        # What is not known of one endplate has nothing to do with that of another.
+        rng = np.random.default_rng((self.block.label, self.facing + 1))
+        planes = rng.permutation(planes)
+        extra = rng.standard_normal((len(planes), 2))
+        extra -= extra.mean(axis=0)
         bowl = coefficients.mean(axis=0)[3:]
         rim = float(bowl[0] + bowl[2]) / 2 / _FOOTPRINT**2
         deep = max(abs(rim) - _USUAL_BOWL / volume.spacing[self.axis], 0.0)
