@@ -29,7 +29,7 @@ from endplate.posture import Posture
 
 # The sides and the walls of a body are known to about these parts of a voxel: sides may be parallel
 # to the voxels, both alike.
-_SIDE, _WALL = 0.27, 0.18
+_SIDE, _WALL = 0.22, 0.14
 # How deep an endplate is hollowed depends on how far out its rim is taken.
 _CONCAVITY = 0.3
 # By these spans is thoracic and thoracolumbar kyphosis named; which one is always said.
