@@ -89,9 +89,14 @@ def _tissue(fact: Fact) -> list[str]:
     found: list[str] = []
     kind, _, rest = fact.what.partition(".")
     if kind == "muscle":
-        stem = PAIRS.get(rest.partition(".")[0])
-        single = [f"{s}_{side}" for s in PAIRS.values() for side in ("left", "right")]
-        found += [f"{stem}_{fact.side}"] if stem else [WALL, *single]
+        muscle, _, quantity = rest.partition(".")
+        every = [f"{stem}_{side}" for stem in PAIRS.values() for side in ("left", "right")]
+        if muscle not in PAIRS:
+            found += [WALL, *every]
+        elif quantity == "fat_by_threshold":  # the threshold is that of all muscles together
+            found += every
+        else:
+            found.append(f"{PAIRS[muscle]}_{fact.side}")
     if fact.what.startswith(_OF_A_DISC):
         found += [f"disc_{fact.level}", "disc"]
     if fact.what.startswith(_AGAINST_FLUID):

@@ -220,6 +220,8 @@ def _group(
     region = level if is_of_vertebra and level in where.segments else None
     laterality = named.SIDES[side] if side else None
     sites = named.site(level) if level else ()
+    if side and not level and all(fact.what.startswith("pelvis.") for fact in facts):
+        sites = (named.HIP_JOINT,)
     about: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(
             uid=uid(seed, *place), identifier=" ".join(w for w in (level, side) if w) or "spine"

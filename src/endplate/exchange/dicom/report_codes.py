@@ -40,6 +40,7 @@ STUDY_DATE = codes.DCM.StudyDate
 FINDING = codes.DCM.Finding
 FINDING_CATEGORY = Code("276214006", "SCT", "Finding category")
 FINDING_SITE = codes.SCT.FindingSite
+HIP_JOINT = codes.SCT.HipJoint
 LATERALITY = codes.SCT.Laterality
 METHOD = codes.SCT.MeasurementMethod
 DERIVATION = codes.DCM.Derivation
