@@ -380,7 +380,8 @@ def _exchanged(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> lis
     return [
         left.replace("_left", "")
         for left, right in pairs
-        if right in centres and centres[left][0] <= centres[right][0]  # x runs to the patient's left
+        if right in centres
+        and centres[left][0] <= centres[right][0]  # x runs to the patient's left
     ]
 
 

@@ -43,7 +43,7 @@ class Ground:
         }
 
     def of(self, fact: Fact) -> tuple[str, ...]:
-        """The structures one fact was measured on, from the head down; those that are there."""
+        """The structures that one fact was measured on, those that are there."""
         if fact.what in ("vertebra.not_measured", "imaging.metal"):
             return ()
         named = [*self._bones(fact), *_tissue(fact)]
@@ -75,7 +75,7 @@ class Ground:
 
 
 def _vertebrae(fact: Fact) -> list[str]:
-    """The vertebrae of a fact's level, or of those it says it is the mean of; what it is against."""
+    """Those of a fact's level or mean, and those it says it was held against; downwards."""
     said = [str(fact.details.get(n, "")) for n in ("levels", "reference", "csf_level")]
     told, *others = ([w for w in words.split(", ") if w in Level.__members__] for words in said)
     if not told and fact.level is not None:

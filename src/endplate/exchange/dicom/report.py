@@ -248,10 +248,10 @@ def _group(
             **about,
         )
     else:
-        structures = [n for fact in facts for n in held.ground.of(fact)]
+        grounds = [n for fact in facts for n in held.ground.of(fact)]
         images = [
             sr.SourceImageForMeasurementGroup(*one)
-            for one in held.images([*_vertebrae(level), *structures])
+            for one in held.images(_vertebrae(level) or grounds)
         ]
         made = sr.MeasurementsAndQualitativeEvaluations(source_images=images or None, **about)
     content = made[0].ContentSequence
