@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from endplate import vocabulary
 from endplate.exchange.dicom.regions import regions
 from endplate.exchange.dicom.report import report, report_files
+from endplate.exchange.dicom.report_codes import meant
 from endplate.exchange.dicom.report_reading import read_report
 from endplate.exchange.dicom.series import Identity, find_series
 from endplate.exchange.dicom.write import encoded, write_series
@@ -379,6 +380,25 @@ def test_a_measurement_of_others_is_read_where_its_code_is_known(report_path):
     assert (found.what, found.value, found.level, found.side, found.on, found.interval) == (
         "lab.vitamin_d", 31.5, "L4", "left", DAY, None
     )  # fmt: skip
+
+
+def test_an_id_written_out_in_full_is_understood_too(tmp_path, measured):
+    facts = [fact("vertebra.height.anterior", 25.5), fact("vertebra.genant_grade", "mild")]
+    path = tmp_path / "m.dcm"
+    path.write_bytes(report_files(*measured, facts, {"L4"})["measurements.dcm"])
+    changed = []
+
+    def change(item):
+        for code in (*item.ConceptNameCodeSequence, *item.get("ConceptCodeSequence", ())):
+            word = meant(code.CodeValue)
+            if word != code.CodeValue:
+                changed.append(word)
+                code.LongCodeValue = word
+                del code.CodeValue
+
+    found = of_patients(rewritten(path, change))
+    assert sorted((f.what, f.value) for f in found) == sorted((f.what, f.value) for f in facts)
+    assert len(changed) == 3
 
 
 def test_what_is_not_understood_is_one_line_for_its_reason(report_path):

@@ -15,8 +15,10 @@ import numpy as np
 import pydicom
 import pytest
 
+from endplate.cli import batch
 from endplate.cli.main import main
 from endplate.demo.phantom import Scan, Spine, phantom
+from endplate.exchange.case_list import read_case_list
 from endplate.exchange.dicom.series import Identity
 from endplate.exchange.dicom.write import write_series
 
@@ -181,6 +183,17 @@ def test_a_clinic_file_that_names_nothing_known(small_case, tmp_path, capsys):
         ],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--posture", "lying"],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--modality", "PET"],
+        [
+            "measure",
+            "--image",
+            "CASE/ct",
+            "--mask",
+            "CASE/mask.nii.gz",
+            "--modality",
+            "MR",
+            "--out",
+            "OUT",
+        ],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/mask.nii.gz", "--levels", "L9"],
         ["measure", "--image", "CASE/record.json", "--mask", "CASE/mask.nii.gz"],
         ["measure", "--image", "CASE/ct", "--mask", "CASE/record.json"],
@@ -203,6 +216,26 @@ def test_a_slip_on_the_command_line(arguments, small_case, tmp_path, capsys):
     said = capsys.readouterr()
     assert said.err.strip() and "Traceback" not in said.err and "defect" not in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_modality_that_contradicts_the_header_is_refused(small_case, tmp_path, capsys):
+    """It is never silently left aside: alone, as a case of many, and for an earlier study."""
+    files = [str(small_case / "ct"), str(small_case / "mask.nii.gz")]
+    refused = "got MR, and the header says CT. Leave it out"
+    earlier = ["--earlier-image", files[0], "--earlier-mask", files[1]]
+    for more in ([], earlier):
+        command = ["measure", "--image", files[0], "--mask", files[1], *more, "--modality", "MR"]
+        assert main([*command, "--out", str(tmp_path / "out")]) == 2
+        assert refused in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "out").exists()
+    for modality, found in (("MR", "failed"), ("CT", "done")):
+        listed = tmp_path / f"{modality}.csv"
+        listed.write_text(f"case,image,mask,modality\na,{files[0]},{files[1]},{modality}\n")
+        (case,) = read_case_list(listed, {})
+        outcome = batch.measured_case(batch._Job(case, tmp_path / "a.json", ""))
+        assert json.loads(outcome.content)["status"] == found
+        assert (outcome.why is None) == (found == "done")
+        assert found == "done" or refused in outcome.why.says
 
 
 # -- partly usable ---------------------------------------------------------------------------------

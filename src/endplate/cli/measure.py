@@ -299,7 +299,14 @@ def read_image(path: Path, modality: str | None = None) -> tuple[Volume, list[Pr
 
 
 def _with_modality(volume: Volume, modality: str | None) -> Volume:
-    if modality and not volume.acquisition.modality:
+    """The image with the modality that was stated for it, where its header says none."""
+    said = volume.acquisition.modality
+    if modality and said and modality != said:
+        raise InputProblem(
+            f"--modality: cannot be used for this image. It says what the image's header does not; "
+            f"got {modality}, and the header says {said}. Leave it out, or give another image."
+        )
+    if modality and not said:
         return replace(volume, acquisition=replace(volume.acquisition, modality=modality))
     return volume
 

@@ -340,7 +340,7 @@ def _blobs(volume: Volume) -> dict[int, _Blob]:
 
 def _misfits(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> set[str]:
     """In what the structures cannot be so: ``order``, ``upwards``, ``step``, ``size``, ``side``."""
-    found: set[str] = set()
+    found = {"side"} if _exchanged(structures, blobs) else set()
     seen = {
         level: blobs[label]
         for label, structure in structures.items()
@@ -370,11 +370,19 @@ def _misfits(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> set[s
     lowest = min((blob.centre[2] for blob in seen.values()), default=np.inf)
     if "sacrum" in centres and lowest <= centres["sacrum"][2]:
         found.add("order")
-    for structure, centre in centres.items():  # x runs to the patient's left
-        other = centres.get(structure.replace("_left", "_right"))
-        if "_left" in structure and other is not None and centre[0] <= other[0]:
-            found.add("side")
     return found
+
+
+def _exchanged(structures: Mapping[int, str], blobs: Mapping[int, _Blob]) -> list[str]:
+    """The pairs, without their side, whose left one does not lie to the left of the right one."""
+    centres = {structure: blobs[label].centre for label, structure in structures.items()}
+    pairs = [(s, s.replace("_left", "_right")) for s in centres if "_left" in s]
+    return [
+        left.replace("_left", "")
+        for left, right in pairs
+        if right in centres
+        and centres[left][0] <= centres[right][0]  # x runs to the patient's left
+    ]
 
 
 def _plausible(level: Level) -> Mapping[str, tuple[float, float]]:
@@ -542,9 +550,10 @@ def _check(
     wrong = _misfits(structures, blobs)
     if "side" in wrong:
         raise InputProblem(
-            f"{volume.name}: cannot be used. Left structures must lie to the patient's left; they "
-            f"lie to the right of their partners. The mask is mirrored, or its labels are of "
-            f"another system: check --labels and how the file was written."
+            f"{volume.name}: cannot be used. Left structures must lie to the patient's left; left "
+            f"and right are exchanged in {', '.join(_exchanged(structures, blobs))}. The mask is "
+            f"mirrored, or its labels are of another system: check --labels, the codes of its "
+            f"segments and how the file was written."
         )
     if "upwards" in wrong:
         raise InputProblem(

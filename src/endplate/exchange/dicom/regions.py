@@ -44,8 +44,8 @@ class Regions:
 def regions(mask: Mask, series: Series, measured: Collection[str]) -> Regions:
     """The structures of a mask on the grid of its series, those that were measured as segments.
 
-    What was not measured whole is no segment: the border of the mask that cuts it could not be
-    told from its end any more.
+    A vertebra that was not measured whole is no segment: the border of the mask that cuts it
+    could not be told from its end any more. Of several labels of one structure the first counts.
     """
     there = boxes(mask.volume.array)
     slices: dict[str, tuple[Slice, ...]] = {}
@@ -53,7 +53,11 @@ def regions(mask: Mask, series: Series, measured: Collection[str]) -> Regions:
         if label in there:
             held = mask.volume.slices[there[label][2]]
             slices[structure] = tuple(dict.fromkeys((*slices.get(structure, ()), *held)))
-    chosen = {n: s for n, s in mask.structures.items() if s in measured and n in there}
+    chosen: dict[int, str] = {}
+    for label in sorted(mask.structures):
+        structure = mask.structures[label]
+        if label in there and structure in measured and structure not in chosen.values():
+            chosen[label] = structure
     if not chosen:
         return Regions(None, {}, slices)
     made = segmentation(

@@ -10,6 +10,7 @@ algorithm name and version, doubts, posture and details as texts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -24,7 +25,10 @@ from endplate.exchange.dicom.regions import SERIES_NUMBER, Regions, regions
 from endplate.exchange.dicom.series import Series
 from endplate.exchange.dicom.write import as_it_was, encoded, settle, sources, uid
 from endplate.facts import Fact, InputProblem, Side, in_order
-from endplate.images.volume import Mask, Slice
+from endplate.images.labels import is_vertebra
+from endplate.images.measure import MEASURABLE
+from endplate.images.measured_on import Ground
+from endplate.images.volume import Mask
 
 # The concepts whose region is their vertebra's own label; others lie beside or inside another.
 _OF_THE_VERTEBRA = ("vertebra.", "ct.hounsfield.", "mr.marrow_signal")
@@ -45,7 +49,7 @@ def report_files(
     facts
         What was measured on it.
     measured
-        The structures that were measured whole.
+        The vertebrae that were measured whole.
 
     Raises
     ------
@@ -56,7 +60,11 @@ def report_files(
     if not facts:
         return {}
     _check(series)
-    where = regions(mask, series, measured)
+    structures = set(mask.structures.values())
+    cut = {s for s in structures if is_vertebra(s) and s in MEASURABLE} - {*measured}
+    ground = Ground(facts, structures - cut)
+    grounds = {structure for fact in facts for structure in ground.of(fact)}
+    where = regions(mask, series, grounds | {*measured})
     found = {"measurements.dcm": encoded(report(series, where, facts))}
     if where.segmentation is not None:
         found["regions.dcm"] = encoded(where.segmentation)
@@ -95,6 +103,7 @@ def report(series: Series, where: Regions, facts: Sequence[Fact]) -> Dataset:
     sr = highdicom.sr
     seed = uid(series.uid, series.part, _segmentation_uid(where), codec.encode(facts))
     kinds = {p.text("SOPInstanceUID"): p.header.kind for p in series.planes}
+    held = _Held(where, Ground(facts, where.slices), kinds)
     device = sr.ObserverContext(
         observer_type=named.DEVICE,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
@@ -106,11 +115,11 @@ def report(series: Series, where: Regions, facts: Sequence[Fact]) -> Dataset:
             observation_context=sr.ObservationContext(observer_device_context=device),
             procedure_reported=named.PROCEDURES.get(series.acquisition.modality, named.IMAGING),
             imaging_measurements=[
-                _group(place, list(together), where, kinds, seed)
+                _group(place, list(together), held, seed)
                 for place, together in groupby(sorted(facts, key=_order), _place)
             ],
         )
-        content[0].ContentSequence.insert(-1, _library(series, where, kinds))
+        content[0].ContentSequence.insert(-1, _library(series, held))
         evidence = sources(series)
         if where.segmentation is not None:
             evidence.append(where.segmentation)
@@ -153,49 +162,97 @@ def _is_of_vertebra(fact: Fact) -> bool:
     return levels.is_vertebra(fact.level) and fact.what.startswith(_OF_THE_VERTEBRA)
 
 
+# -- what a fact was measured on -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """The structures by fact, as segments and in the images.
+
+    Attributes
+    ----------
+    kinds
+        SOP instance → SOP class of the images.
+    """
+
+    where: Regions
+    ground: Ground
+    kinds: Mapping[str, UID]
+
+    def images(self, structures: Iterable[str]) -> list[tuple[UID, str, list[int] | None]]:
+        """SOP class, SOP instance and, in a file of several frames, their numbers."""
+        found: dict[str, list[int]] = {}
+        for one in dict.fromkeys(s for n in structures for s in self.where.slices.get(n, ())):
+            found.setdefault(one.instance, []).append(one.frame)
+        return [
+            (self.kinds[instance], instance, sorted(frames) if any(frames) else None)
+            for instance, frames in found.items()
+        ]
+
+    def segments(self, fact: Fact, but: str | None) -> list[Any]:
+        """A reference to the segments of a fact; none where they are the one of its group."""
+        from highdicom.sr import ImageContentItem  # noqa: PLC0415
+
+        made = self.where.segmentation
+        found = [n for n in self.ground.of(fact) if n in self.where.segments]
+        if made is None or not found or found == [but]:
+            return []
+        numbers = sorted(self.where.segments[n] for n in found)
+        return [
+            ImageContentItem(
+                named.SOURCE_OF_MEASUREMENT, made.SOPClassUID, made.SOPInstanceUID,
+                referenced_segment_numbers=numbers, relationship_type="INFERRED FROM",
+            )
+        ]  # fmt: skip
+
+
 # -- a group of measurements: one place --------------------------------------------------------
 
 
 def _group(
-    place: tuple[str | None, Side | None, bool],
-    facts: Sequence[Fact],
-    where: Regions,
-    kinds: Mapping[str, UID],
-    seed: UID,
+    place: tuple[str | None, Side | None, bool], facts: Sequence[Fact], held: _Held, seed: UID
 ) -> Any:
     """The facts about one level and side, with the images and the segment that hold it."""
     from highdicom import sr  # noqa: PLC0415
 
     level, side, is_of_vertebra = place
+    where = held.where
+    region = level if is_of_vertebra and level in where.segments else None
     laterality = named.SIDES[side] if side else None
     sites = named.site(level) if level else ()
+    if side and not level and all(fact.what.startswith("pelvis.") for fact in facts):
+        sites = (named.HIP_JOINT,)
     about: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(
             uid=uid(seed, *place), identifier=" ".join(w for w in (level, side) if w) or "spine"
         ),
         "finding_sites": [sr.FindingSite(code, laterality) for code in sites] or None,
         "measurements": [
-            _measurement(fact) for fact in facts if vocabulary.concept(fact.what).kind == "number"
+            _measurement(fact, held.segments(fact, region))
+            for fact in facts
+            if vocabulary.concept(fact.what).kind == "number"
         ],
     }
     made: Any
-    if is_of_vertebra and level is not None and level in where.segments:
+    if region is not None:
         assert where.segmentation is not None
         made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             referenced_segment=sr.ReferencedSegment(
                 where.segmentation.SOPClassUID,
                 where.segmentation.SOPInstanceUID,
-                where.segments[level],
+                where.segments[region],
                 source_images=[
-                    sr.SourceImageForSegmentation(*one)
-                    for one in _images(where.slices[level], kinds)
+                    sr.SourceImageForSegmentation(*one) for one in held.images([region])
                 ],
             ),
             **about,
         )
     else:
-        held = dict.fromkeys(s for n in _vertebrae(level) for s in where.slices.get(n, ()))
-        images = [sr.SourceImageForMeasurementGroup(*one) for one in _images(held, kinds)]
+        grounds = [n for fact in facts for n in held.ground.of(fact)]
+        images = [
+            sr.SourceImageForMeasurementGroup(*one)
+            for one in held.images(_vertebrae(level) or grounds)
+        ]
         made = sr.MeasurementsAndQualitativeEvaluations(source_images=images or None, **about)
     content = made[0].ContentSequence
     if len(sites) > 1:
@@ -204,7 +261,7 @@ def _group(
         content.append(_code(named.LATERALITY, laterality, "HAS CONCEPT MOD"))
     for fact in facts:
         if vocabulary.concept(fact.what).kind != "number":
-            content.append(_evaluation(fact))
+            content.append(_evaluation(fact, held.segments(fact, region)))
     return made
 
 
@@ -215,20 +272,7 @@ def _vertebrae(level: str | None) -> Sequence[str]:
     return [v.value for v in levels.Column.of({run.first, run.last}).within(run)]
 
 
-def _images(
-    slices: Iterable[Slice], kinds: Mapping[str, UID]
-) -> list[tuple[UID, str, list[int] | None]]:
-    """SOP class, SOP instance and, in a file of several frames, their numbers."""
-    found: dict[str, list[int]] = {}
-    for one in slices:
-        found.setdefault(one.instance, []).append(one.frame)
-    return [
-        (kinds[instance], instance, sorted(frames) if any(frames) else None)
-        for instance, frames in found.items()
-    ]
-
-
-def _library(series: Series, where: Regions, kinds: Mapping[str, UID]) -> Any:
+def _library(series: Series, held: _Held) -> Any:
     """The images that the report refers to, and when they were taken (TID 1600)."""
     from highdicom.sr import (  # noqa: PLC0415
         CodedConcept,
@@ -248,8 +292,7 @@ def _library(series: Series, where: Regions, kinds: Mapping[str, UID]) -> Any:
         day = series.acquisition.on
         items.append(DateContentItem(named.ACQUISITION_DATE, day, relationship_type=acquired))
     items.append(UIDRefContentItem(named.FRAME_OF_REFERENCE, series.frame_of_reference, acquired))
-    held = dict.fromkeys(one for slices in where.slices.values() for one in slices)
-    for kind, instance, frames in _images(held, kinds):
+    for kind, instance, frames in held.images(held.where.slices):
         source = CodedConcept.from_code(named.SOURCE)
         items.append(ImageContentItem(source, kind, instance, frames, relationship_type=contains))
     group = ContainerContentItem(named.IMAGE_LIBRARY_GROUP, relationship_type=contains)
@@ -262,8 +305,8 @@ def _library(series: Series, where: Regions, kinds: Mapping[str, UID]) -> Any:
 # -- one fact ----------------------------------------------------------------------------------
 
 
-def _measurement(fact: Fact) -> Any:
-    """A number: value, unit, interval, method, and what else the fact has."""
+def _measurement(fact: Fact, segments: Sequence[Any]) -> Any:
+    """A number: value, unit, interval, method, segments, and what else the fact has."""
     from highdicom import sr  # noqa: PLC0415
 
     concept = named.own(fact.what, vocabulary.concept(fact.what).name)
@@ -286,7 +329,7 @@ def _measurement(fact: Fact) -> Any:
             children.append(
                 sr.NumContentItem(code, float(apart), unit, relationship_type="HAS PROPERTIES")
             )
-    made[0].ContentSequence = sr.ContentSequence([*children, *_besides(fact)])
+    made[0].ContentSequence = sr.ContentSequence([*children, *segments, *_besides(fact)])
     return made
 
 
@@ -295,7 +338,7 @@ def _decimal(number: float) -> Decimal:
     return Decimal(repr(float(number)))
 
 
-def _evaluation(fact: Fact) -> Any:
+def _evaluation(fact: Fact, segments: Sequence[Any]) -> Any:
     """A yes or no, a category or a text."""
     from highdicom import sr  # noqa: PLC0415
 
@@ -308,7 +351,7 @@ def _evaluation(fact: Fact) -> Any:
         made = _code(name, named.own(f"{fact.what}:{word}", word.replace("_", " ")), "CONTAINS")
     else:
         made = _text(name, str(fact.value), "CONTAINS")
-    if besides := _besides(fact):
+    if besides := [*segments, *_besides(fact)]:
         made.ContentSequence = sr.ContentSequence(besides)
     return made
 

@@ -6,6 +6,7 @@ Those of schemes DCM and SCT are named as in pydicom's dictionary of PS3.16 and 
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -13,8 +14,11 @@ from pydicom.sr.coding import Code
 from endplate import levels, vocabulary
 from endplate.facts import Side
 
-# What has no standard code: a code value is a concept's id, or one of the words below.
+# What has no standard code: a code value is a concept's id, or one of the words below. Values of
+# more than 16 characters stand in another element than shorter ones, which not every program
+# reads: an id or word that is longer is coded by its digest (see `own` and `meant`).
 SCHEME = "99ENDPLATE"
+_LONGEST = 16
 
 DEVICE = codes.DCM.Device
 MODALITY = codes.DCM.Modality
@@ -26,6 +30,7 @@ PROCEDURES = {
 IMAGING = codes.cid100.ImagingProcedure
 FRAME_OF_REFERENCE = codes.DCM.FrameOfReferenceUID
 SOURCE = codes.SCT.Source
+SOURCE_OF_MEASUREMENT = codes.DCM.SourceOfMeasurement
 MEASUREMENTS = codes.DCM.ImagingMeasurements
 GROUP = codes.DCM.MeasurementGroup
 IMAGE_LIBRARY = codes.DCM.ImageLibrary
@@ -35,6 +40,7 @@ STUDY_DATE = codes.DCM.StudyDate
 FINDING = codes.DCM.Finding
 FINDING_CATEGORY = Code("276214006", "SCT", "Finding category")
 FINDING_SITE = codes.SCT.FindingSite
+HIP_JOINT = codes.SCT.HipJoint
 LATERALITY = codes.SCT.Laterality
 METHOD = codes.SCT.MeasurementMethod
 DERIVATION = codes.DCM.Derivation
@@ -62,7 +68,25 @@ NO_VERSION = "unstated"
 def own(value: str, meaning: str) -> Code:
     """A code of our own; a meaning may have 64 characters."""
     short = meaning if len(meaning) <= 64 else meaning[:64].rpartition(" ")[0] or meaning[:64]
-    return Code(value, SCHEME, short)
+    return Code(_short(value), SCHEME, short)
+
+
+def meant(value: str) -> str:
+    """The id or word that a code value of ours stands for; itself where it is none of them."""
+    return _coded().get(value, value)
+
+
+def _short(value: str) -> str:
+    if len(value) <= _LONGEST:
+        return value
+    return f"e{sha256(value.encode()).hexdigest()[: _LONGEST - 1]}"
+
+
+@cache
+def _coded() -> dict[str, str]:
+    concepts = vocabulary.concepts().values()
+    words = [c.id for c in concepts] + [f"{c.id}:{word}" for c in concepts for word in c.choices]
+    return {_short(word): word for word in words}
 
 
 @cache

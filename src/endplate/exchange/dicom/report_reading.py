@@ -274,7 +274,7 @@ def _concept(item: _Item) -> tuple[Concept | None, bool]:
     methods = [one.code for one in item.under(named.METHOD)]
     for code in (*methods, item.name):
         if code.scheme_designator == named.SCHEME:
-            return vocabulary.concepts().get(code.value), True
+            return vocabulary.concepts().get(named.meant(code.value)), True
     name = item.name
     system = _SYSTEMS.get(name.scheme_designator)
     known = system and vocabulary.coded(vocabulary.CODE_SYSTEMS[system], name.value)
@@ -290,7 +290,7 @@ def _word(item: _Item) -> str | bool | None:
         if code == word:
             return is_so
     if code.scheme_designator == named.SCHEME:
-        return code.value.rpartition(":")[2] or None
+        return named.meant(code.value).rpartition(":")[2] or None
     return None
 
 

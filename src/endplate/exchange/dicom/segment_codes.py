@@ -32,6 +32,8 @@ _FOREIGN = (
     Code("246464006", "SCT", "Function"),
     Code("309825002", "SCT", "Spatial and Relational Concept"),
 )
+# Structures whose code is that of either side.
+_PAIRED = ("femur", "hip", "iliopsoas", "autochthon")
 # Types that a vertebra or another bone also has, whose region then says which bone.
 _ANY_BONE = (
     Code("51282000", "SCT", "Vertebra"),
@@ -94,7 +96,7 @@ def not_the_structure(name: str, where: str) -> Problem:
 
 def _structure(code: Code, modifiers: Sequence[Code]) -> str | None:
     found = _known().get(code)
-    if found not in ("femur", "hip"):
+    if found not in _PAIRED:
         return found
     sides = {_LATERALITY[m] for m in modifiers if m in _LATERALITY}
     return f"{found}_{sides.pop()}" if len(sides) == 1 else None

@@ -224,7 +224,7 @@ def _name(path: Path, segment: Dataset, problems: list[Problem]) -> str:
     Raises
     ------
     InputProblem
-        If code and label name two different vertebrae.
+        If code and label name two different vertebrae, or the two sides of one structure.
     """
     label = str(segment.get("SegmentLabel", ""))
     found = _coded(segment, label)
@@ -233,14 +233,22 @@ def _name(path: Path, segment: Dataset, problems: list[Problem]) -> str:
         return label if structure_named(label) is None else found.instead
     named = structure_named(label)
     by_code = found.structure if found.structure and is_vertebra(found.structure) else None
-    if by_code and named and is_vertebra(named) and named != by_code:
+    two_vertebrae = by_code and named and is_vertebra(named) and named != by_code
+    if two_vertebrae or (named and named == _on_the_other_side(found.structure or "")):
         raise InputProblem(
             f"{path.name}: cannot be used. A segment's code and label must mean the same; one "
-            f"is coded as {by_code} and labelled {named}. Correct the segmentation."
+            f"is coded as {found.structure} and labelled {named}. Correct the segmentation."
         )
     if by_code or (named and is_vertebra(named)):
         return by_code or named or ""
     return found.structure or label
+
+
+def _on_the_other_side(structure: str) -> str | None:
+    """The same structure of the other side; None where it has no side."""
+    stem, _, side = structure.rpartition("_")
+    other = {"left": "right", "right": "left"}.get(side)
+    return f"{stem}_{other}" if other else None
 
 
 def _coded(segment: Dataset, label: str) -> Coded:

@@ -310,6 +310,8 @@ _SIDES = {
 # What a structure without a code of its own is called: S1, T13 and L6 are vertebrae.
 _VERTEBRA = Code("51282000", "SCT", "Vertebra")
 _SPINE = Code("421060004", "SCT", "Spine")
+# Any muscle has this code: read, it says nothing of which.
+_MUSCLE = Code("127954009", "SCT", "Skeletal muscle")
 _UNKNOWN = Code("261665006", "SCT", "Unknown")
 
 
@@ -412,7 +414,12 @@ def _segment(
     stem, _, side = structure.rpartition("_")
     side = side if side in _SIDES else ""
     code = codes().get(structure) or (codes().get(stem) if side else None)
-    kind = Code(code, "SCT", structure) if code else _VERTEBRA if is_vertebra(structure) else _SPINE
+    if code:
+        kind = Code(code, "SCT", stem if side else structure)
+    elif structure == "skeletal_muscle":
+        kind = _MUSCLE
+    else:
+        kind = _VERTEBRA if is_vertebra(structure) else _SPINE
     method = highdicom.AlgorithmIdentificationSequence(
         algorithm, family or _UNKNOWN, __version__, parameters=dict(parameters or {})
     )
