@@ -11,7 +11,7 @@ number under it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -48,6 +48,11 @@ class Gates:
     confirmed: Mapping[str, Confirmed]
     side: Literal["told", "untold"]
 
+    @property
+    def in_doubt(self) -> frozenset[str]:
+        """The vertebrae whose names something speaks against."""
+        return _in_doubt(self.faults)
+
     def refusal(self, level: str) -> str:
         """Why this label is not measured; empty where it may be."""
         return next((f.doubt for f in self.faults if f.kind == "refused" and level in f.levels), "")
@@ -74,6 +79,8 @@ class Gates:
         if fact.level is not None:
             known = {self.confirmed[n] for n in own} or {"no"}
             details["level_confirmed"] = next(c for c in ("no", "counted", "yes") if c in known)
+            if self.in_doubt & {*own}:
+                details["level_in_doubt"] = "yes"
         if not doubts and details == fact.details:
             return fact
         doubts = list(dict.fromkeys([*doubts, *fact.doubts]))
@@ -129,6 +136,10 @@ def _has_side(fact: Fact) -> bool:
     return any(isinstance(text, str) and _A_SIDE.search(text) for text in texts)
 
 
+def _in_doubt(faults: Iterable[Fault]) -> frozenset[str]:
+    return frozenset(n for f in faults if f.kind in ("refused", "name", "count") for n in f.levels)
+
+
 def looked_at(
     mask: Mask,
     blocks: Mapping[str, Block],
@@ -172,7 +183,7 @@ def looked_at(
         faults += mask_place.off_the_image(image, blocks, spine.names, evidence)
         side = "told" if image.uid else side
     faults += mask_place.uneven(mask.volume, image)
-    in_doubt = {n for f in faults if f.kind in ("refused", "name", "count") for n in f.levels}
+    in_doubt = _in_doubt(faults)
     confirmed: dict[str, Confirmed] = {}
     for name in spine.names:
         known: Confirmed = "counted" if name in spine.counted else "no"

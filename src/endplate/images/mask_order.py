@@ -243,10 +243,10 @@ class LabelledSpine:
         if others == apart - 1 and others:
             return None  # labels that are wrong by themselves fill the room
         near = self._near(at)
-        known = not {upper.level, lower.level} & NO_BODY and all(
-            self._is_mostly_there(n) for n in (upper, lower)
-        )
-        away = float(np.linalg.norm(upper.at - lower.at)) if known and near else None
+        bodies = not {upper.level, lower.level} & NO_BODY
+        known = bodies and all(self._is_mostly_there(n) for n in (upper, lower))
+        distance = float(np.linalg.norm(upper.at - lower.at))
+        away = distance if known and near else None
         if apart > 1 or others:
             between = self.column.levels[self.index[upper.level] + 1 :][: apart - 1]
             off = self._row("fills_the_gap")
@@ -255,10 +255,11 @@ class LabelledSpine:
             if fits and not others:
                 return _gap(f"{_listed(between)} no label, between {pair}")
             return _miscounted(f"{pair} are numbered {apart} apart, and do not lie so far apart")
-        if away is None:
-            return None
-        if self.evidence.row("measurement.level_gap").met(away / near[-1]):
+        if away is not None and self.evidence.row("measurement.level_gap").met(away / near[-1]):
             return _miscounted(f"{pair} are farther apart than neighbours: a vertebra is missing")
+        crowded = self.evidence.row("measurement.level_crowding")
+        if bodies and near and crowded.met(distance / near[len(near) // 2]):
+            return _miscounted(f"{pair} are nearer than neighbours: two labels of one vertebra")
         return None
 
     def _place(self, node: Node) -> int:

@@ -359,7 +359,6 @@ class _Run:
         around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
         begin = starts(there, around, whole=self.mask.parts != "body")
         anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
-        fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
             refused = self.mask_gates.refusal(name)
@@ -378,7 +377,6 @@ class _Run:
                 part, reason = "body", ""
             doubts = list(self.vertebrae[name].doubts) if name in self.vertebrae else []
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []
-            doubts += ["its label is in pieces"] if fragments.met(block.fragments) else []
             self.doubts[name] = tuple(doubts)
             centre = begin[name].centre if name in begin else block.bulk()
             self._place(name, block, centre, part, anchor)
