@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from endplate.cli.main import main
+from terminal import in_a_terminal
 
 from many_cases import (
     LABELS,
@@ -166,29 +165,6 @@ def test_bad_cases_stop_no_other_and_are_named(tmp_path, faults, capsys):
     )
     changed = {p.name for p in finished(out) if stands[p.name] != p.stat().st_mtime_ns}
     assert changed == {"killing.json", "defect.json", "large.json", "broken.json"}
-
-
-def in_a_terminal(arguments: list[str], env: dict[str, str], press) -> tuple[int, str]:
-    """Run a program in a terminal of its own; `press(pid)` says when Ctrl-C is pressed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(arguments[0], arguments, {**os.environ, **env, "TERM": "xterm"})
-    text, is_pressed = b"", False
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 0.05)
-        try:
-            chunk = os.read(terminal, 1 << 16) if ready else None
-        except OSError:  # how Linux tells that the other side has closed
-            break
-        if chunk == b"":
-            break
-        text += chunk or b""
-        if not is_pressed and press(pid):
-            is_pressed = True
-            os.write(terminal, b"\x03")
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.close(terminal)
-    return code, text.decode(errors="replace")
 
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_behind(tmp_path, faults):
