@@ -245,10 +245,18 @@ def test_a_scheduler_elsewhere_and_its_loss(tmp_path, faults, scheduler):
     assert sorted(p.name for p in (out / "cases").iterdir())[-1] == "new.json"
 
 
-def test_a_scheduler_that_does_not_answer(tmp_path):
+@pytest.mark.parametrize(
+    "address, why",
+    [
+        ("tcp://127.0.0.1:1", "nothing listens there (connection refused)"),
+        ("carrier://pigeon", "this is no address of one"),
+        ("tcp://no-such-machine.invalid:8786", "no machine of that name is known"),
+    ],
+)
+def test_a_scheduler_that_does_not_answer(tmp_path, address, why):
     listed = write_cases(tmp_path / "in", 1)
-    run = ran(listed, tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
-    assert run.returncode == 2 and "a Dask scheduler that answers" in run.stderr.replace(
-        " A ", " a "
-    )
+    run = ran(listed, tmp_path / "out", "--scheduler", address)
+    assert run.returncode == 2
+    assert f"--scheduler {address}: cannot be used." in run.stderr
+    assert f"A Dask scheduler that answers is needed; {why}. Check the address" in run.stderr
     assert "Traceback" not in run.stderr and len(run.stderr.strip().splitlines()) == 1
