@@ -6,8 +6,10 @@ import json
 import os
 import random
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 
 import psutil
 import pyarrow.parquet as pq
@@ -260,3 +262,18 @@ def test_a_scheduler_that_does_not_answer(tmp_path, address, why):
     assert f"--scheduler {address}: cannot be used." in run.stderr
     assert f"A Dask scheduler that answers is needed; {why}. Check the address" in run.stderr
     assert "Traceback" not in run.stderr and len(run.stderr.strip().splitlines()) == 1
+
+
+def test_what_answers_may_be_no_scheduler(tmp_path):
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    listed = write_cases(tmp_path / "in", 1)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.server_address[1]}"
+        run = ran(listed, tmp_path / "out", "--scheduler", address)
+        server.shutdown()
+    assert run.returncode == 2 and "Traceback" not in run.stderr
+    assert "is needed; what answers there is none. Check the address" in run.stderr

@@ -117,7 +117,9 @@ class Gates:
             for f in mask_shape.inside(n, v, evidence)
         ]
         found += [
-            mask_shape.holes(n, "shape") for n, b in unmeasured.items() if mask_shape.is_hollow(b)
+            mask_shape.holes(n, "shape")
+            for n, b in unmeasured.items()
+            if mask_shape.is_hollow(b, b.bulk())
         ]
         return replace(self, faults=(*self.faults, *found))
 

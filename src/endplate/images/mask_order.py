@@ -88,18 +88,24 @@ class LabelledSpine:
         if not len(firsts):
             return []
         down = _direction(firsts)
-        places = [Node(v, at) for v, at in zip(seen, firsts, strict=True)]
-        for v in seen:
+        places = [
+            Node(v, at)
+            for v, first in zip(seen, firsts, strict=True)
             # The sacrum has wings, the atlas is a ring: neither has one densest part.
-            if v in NO_BODY:
-                continue
-            own = [self.parts[v][0]]
-            for at in self.parts[v][1:]:
-                local = self._direction_at(at, own[0], firsts, down)
-                if all(_is_along(at - other, local) for other in own):
-                    own.append(at)
-            places += [Node(v, at) for at in own[1:]]
+            for at in ([first] if v in NO_BODY else self._bodies(v, firsts, down))
+        ]
         return sorted(places, key=lambda n: float(n.at @ down))
+
+    def _bodies(self, level: Level, firsts: Points, down: Points) -> list[Points]:
+        """The bodies under one label."""
+        own = [self.parts[level][0]]
+        for at in self.parts[level][1:]:
+            local = self._direction_at(at, own[0], firsts, down)
+            if all(_is_along(at - other, local) for other in own):
+                own.append(at)
+        if len(own) > 1:
+            return own
+        return [self.blocks[level].body(self._direction_at(own[0], own[0], firsts, down))]
 
     def _direction_at(self, a: Points, b: Points, firsts: Points, down: Points) -> Points:
         """Which way the spine runs near two points: the line of the bodies around them."""

@@ -8,15 +8,18 @@ import numpy as np
 from scipy import ndimage
 
 from endplate.evidence import Evidence
-from endplate.images.frame import Block
+from endplate.images.frame import POSTERIOR, Block
 from endplate.images.mask_fault import Fault, Kind
 from endplate.images.mask_order import NO_BODY, LabelledSpine, fragment
 from endplate.images.vertebra import Vertebra
+from endplate.images.volume import Points
 from endplate.levels import Level
 
 # So far (mm) from its densest part even a crushed body is solid, and no canal is near: it has a
 # hole where more than this part of that is empty.
 _MIDDLE, _HOLLOW = 3.0, 0.5
+# Between deep endplates a body is solid that part of its height up and down from its middle.
+_SOLID = 0.35
 
 
 def shapes(spine: LabelledSpine) -> Iterator[Fault]:
@@ -111,15 +114,15 @@ def holes(name: str, kind: Kind) -> Fault:
     )
 
 
-def is_hollow(block: Block) -> bool:
+def is_hollow(block: Block, middle: Points, reach_mm: float = _MIDDLE) -> bool:
     """Whether the middle of a body is empty, with bone on either side along two of the axes.
 
-    It needs no frame, which a wide hole can mislead: the middle is the densest part of the label
-    as smoothed, and a hole does not move that.
+    It needs no frame, which a wide hole can mislead: the middle is that of the densest part of the
+    label as smoothed, and a hole does not move that.
     """
     spacing = block.volume.spacing
-    at = np.rint(block.volume.to_index(block.bulk()) - block.start).astype(int)
-    reach = np.maximum(np.round(_MIDDLE / spacing), 1).astype(int)
+    at = np.rint(block.volume.to_index(middle) - block.start).astype(int)
+    reach = np.maximum(np.round(reach_mm / spacing), 1).astype(int)
     box = tuple(slice(max(a - n, 0), a + n + 1) for a, n in zip(at, reach, strict=True))
     empty = ~block.inside[box]
     walls = np.zeros(empty.shape, int)
@@ -136,7 +139,12 @@ def is_hollow(block: Block) -> bool:
 def inside(name: str, vertebra: Vertebra, evidence: Evidence) -> Iterator[Fault]:
     """Holes in a body, and a label that is not alike on both sides of its own middle."""
     part, volume = vertebra.inside.hollow
-    large = evidence.row("measurement.mask.hollow").met(part) or is_hollow(vertebra.block)
+    middle = vertebra.block.bulk()
+    if vertebra.frame.to_local(middle)[POSTERIOR] > vertebra.back:
+        middle = vertebra.frame.centre  # the arch of a crushed body may hold more than it
+    large = evidence.row("measurement.mask.hollow").met(part) or is_hollow(
+        vertebra.block, middle, min(_MIDDLE, vertebra.heights["middle"].value * _SOLID)
+    )
     if large or not evidence.row("measurement.mask.speck").met(volume):
         yield holes(name, "shape" if large else "told")
     block, across = vertebra.block, vertebra.frame.axes[:, 0]
