@@ -408,6 +408,17 @@ def test_a_case_says_what_points_it_holds_and_that_nothing_uses_them(case, tmp_p
     assert [(p.problem, p.where) for p in found.problems] == [("points.no_place", "lost.json")]
 
 
+def test_a_case_of_points_alone_says_why_it_cannot_be_used(case, tmp_path, capsys):
+    _, folder = case
+    (tmp_path / "points.poi.json").write_bytes((folder / "out" / "points.poi.json").read_bytes())
+    capsys.readouterr()
+    for command in (["read", str(tmp_path)], ["plan", str(tmp_path), "--out", str(tmp_path / "o")]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "points.poi.json holds landmarks, which no measurement and no rule uses." in said
+        assert "a case.toml is needed" in said and not (tmp_path / "o").exists()
+
+
 # TPTBox 1.1.0 on its own CT crop: calc_poi_from_subreg_vert(vert, subreg, subreg_id=[...])
 # .to_global(itk_coords=True). Its corners follow the rim, ours the plane; its centre is that of
 # the body's voxels. So they are alike to some millimetres, and never mirrored or swapped.

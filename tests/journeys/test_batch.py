@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import random
-import select
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from endplate.cli.main import main
+from terminal import in_a_terminal
 
 from many_cases import (
     LABELS,
@@ -168,29 +169,6 @@ def test_bad_cases_stop_no_other_and_are_named(tmp_path, faults, capsys):
     assert changed == {"killing.json", "defect.json", "large.json", "broken.json"}
 
 
-def in_a_terminal(arguments: list[str], env: dict[str, str], press) -> tuple[int, str]:
-    """Run a program in a terminal of its own; `press(pid)` says when Ctrl-C is pressed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(arguments[0], arguments, {**os.environ, **env, "TERM": "xterm"})
-    text, is_pressed = b"", False
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 0.05)
-        try:
-            chunk = os.read(terminal, 1 << 16) if ready else None
-        except OSError:  # how Linux tells that the other side has closed
-            break
-        if chunk == b"":
-            break
-        text += chunk or b""
-        if not is_pressed and press(pid):
-            is_pressed = True
-            os.write(terminal, b"\x03")
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.close(terminal)
-    return code, text.decode(errors="replace")
-
-
 def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_behind(tmp_path, faults):
     folder, out = tmp_path / "in", tmp_path / "out"
     write_cases(folder, 2)
@@ -269,10 +247,33 @@ def test_a_scheduler_elsewhere_and_its_loss(tmp_path, faults, scheduler):
     assert sorted(p.name for p in (out / "cases").iterdir())[-1] == "new.json"
 
 
-def test_a_scheduler_that_does_not_answer(tmp_path):
+@pytest.mark.parametrize(
+    "address, why",
+    [
+        ("tcp://127.0.0.1:1", "nothing listens there (connection refused)"),
+        ("carrier://pigeon", "this is no address of one"),
+        ("tcp://no-such-machine.invalid:8786", "no machine of that name is known"),
+    ],
+)
+def test_a_scheduler_that_does_not_answer(tmp_path, address, why):
     listed = write_cases(tmp_path / "in", 1)
-    run = ran(listed, tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
-    assert run.returncode == 2 and "a Dask scheduler that answers" in run.stderr.replace(
-        " A ", " a "
-    )
+    run = ran(listed, tmp_path / "out", "--scheduler", address)
+    assert run.returncode == 2
+    assert f"--scheduler {address}: cannot be used." in run.stderr
+    assert f"A Dask scheduler that answers is needed; {why}. Check the address" in run.stderr
     assert "Traceback" not in run.stderr and len(run.stderr.strip().splitlines()) == 1
+
+
+def test_what_answers_may_be_no_scheduler(tmp_path):
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    listed = write_cases(tmp_path / "in", 1)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.server_address[1]}"
+        run = ran(listed, tmp_path / "out", "--scheduler", address)
+        server.shutdown()
+    assert run.returncode == 2 and "Traceback" not in run.stderr
+    assert "is needed; what answers there is none. Check the address" in run.stderr

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pydicom
 import pytest
 
 from endplate.cli.main import main
+from terminal import in_a_terminal
 
 ON = "2026-06-01"
 
@@ -122,3 +124,17 @@ def test_a_series_without_a_study_is_measured_all_the_same(small_case, tmp_path,
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert any(p["problem"] == "dicom.report_not_written" for p in problems)
     assert (out / "measurements.json").exists() and not list(out.glob("*.dcm"))
+
+
+def test_a_terminal_sees_what_is_being_done_and_json_does_not(_small, tmp_path):
+    image, mask, out = (str(p) for p in (_small / "ct", _small / "mask.nii.gz", tmp_path / "out"))
+    command = [sys.executable, "-m", "endplate.cli.main", "measure", "--image", image]
+    code, text = in_a_terminal([*command, "--mask", mask, "--out", out])
+    assert code == 0
+    bar, _, rest = text.partition("measurements")
+    assert "0/10" in bar and "reading" in bar and "vertebrae" in bar and "writing" in bar
+    assert "writing" not in rest and "/10" not in rest
+    code, text = in_a_terminal([*command, "--mask", mask, "--json"])
+    assert code == 0 and json.loads(text)["facts"] and "\x1b" not in text
+    code, text = in_a_terminal([*command, "--mask", str(tmp_path / "none.nii.gz")])
+    assert code == 2 and text.rstrip().endswith("Check the path.")

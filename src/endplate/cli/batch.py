@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -302,14 +303,16 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         try:
             reached = scheduler or stack.enter_context(_own_cluster(workers))
             client = stack.enter_context(Client(reached, timeout=_CONNECT))
-        except (OSError, ValueError, RuntimeError) as problem:
+        except (OSError, ValueError, RuntimeError, MemoryError) as problem:
             if scheduler is None:
                 thing, needed = "Workers", "Room for them on this machine"
+                got, check = type(problem).__name__, "it"
             else:
                 thing, needed = f"--scheduler {scheduler}", "A Dask scheduler that answers"
+                got, check = _why_unreached(problem), "the address, such as tcp://HOST:8786"
             raise InputProblem(
-                f"{thing}: cannot be used. {needed} is needed; {type(problem).__name__}. Check it, "
-                f"and run the same command again: finished cases are kept."
+                f"{thing}: cannot be used. {needed} is needed; {got}. Check {check}, and run the "
+                f"same command again: finished cases are kept."
             ) from None
         try:
             yield client
@@ -318,6 +321,25 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
                 "The Dask scheduler: was lost. It must answer until the batch is done; it has "
                 "stopped. Start it again and run the same command: finished cases are kept."
             ) from None
+
+
+def _why_unreached(problem: BaseException) -> str:
+    """Why a scheduler's address gave no connection."""
+    if isinstance(problem, ValueError):
+        return "this is no address of one"
+    if isinstance(problem, MemoryError):  # the first bytes are taken for the length of an answer
+        return "what answers there is none"
+    chain, seen = problem.__cause__, [str(problem)]
+    while chain is not None:
+        if isinstance(chain, socket.gaierror):
+            return "no machine of that name is known"
+        seen.append(f"{type(chain).__name__} {chain}")
+        chain = chain.__cause__
+    if any("ConnectionRefused" in text for text in seen):
+        return "nothing listens there (connection refused)"
+    if any("Timed out" in text for text in seen):
+        return f"nothing answered within {_CONNECT:g} s"
+    return f"the connection failed ({type(problem).__name__})"
 
 
 @contextmanager

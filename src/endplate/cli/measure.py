@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ from endplate import evidence, levels, rules
 from endplate.cli import change
 from endplate.cli.change import Study
 from endplate.cli.main import print_json
-from endplate.cli.output import console, envelope, problems_table, table
+from endplate.cli.output import console, envelope, problems_table, progress, table
 from endplate.exchange import masks as masks_of
 from endplate.exchange import points, segment
 from endplate.exchange.case import CaseImage, paired
@@ -23,7 +23,7 @@ from endplate.exchange.masks import read_mask
 from endplate.facts import InputProblem, Problem
 from endplate.findings import AnyFinding
 from endplate.images.landmarks import landmarks
-from endplate.images.measure import EVERYTHING, ROLES, Measured
+from endplate.images.measure import EVERYTHING, ROLES, STEPS, Measured
 from endplate.images.measure import measure as measured
 from endplate.images.volume import Volume
 from endplate.levels import Level
@@ -145,33 +145,27 @@ def measure(
     earlier
         An earlier study of the same person, to be compared with.
     """
-    before = None if earlier is None else study(earlier)
-    later = study(request)
-    found, problems = later.found, later.problems
-    findings = measurement_findings(found)
-    changed = None if before is None else change.changed(before, later)
-    if changed is not None and before is not None:
-        findings = [*findings, *changed.findings]
-        problems += [replaced_says(p, f"Earlier study: {p.says}") for p in before.problems]
-        problems += changed.problems
+    steps = [*_STEPS, "writing"]
+    if earlier is not None:
+        steps = [*(_EARLIER + step for step in _STEPS), *_STEPS, "comparing", "writing"]
+    with progress(steps, is_wanted=not as_json) as begin:
+        before = None
+        if earlier is not None:
+            before = study(earlier, lambda step: begin(_EARLIER + step))
+        later = study(request, begin)
+        found, problems = later.found, later.problems
+        findings = measurement_findings(found)
+        changed = None
+        if before is not None:
+            begin("comparing")
+            changed = change.changed(before, later)
+            findings = [*findings, *changed.findings]
+            problems += [replaced_says(p, f"Earlier study: {p.says}") for p in before.problems]
+            problems += changed.problems
+        if out is not None:
+            begin("writing")
+            _write(out, later, findings, changed)
     more = {} if changed is None else changed.parts()
-    if out is not None:
-        files = dict(later.drawn) | points.files(landmarks(found), later.image)
-        if later.series is not None:
-            files |= _report_files(later.series, later)
-        files["measurements.json"] = envelope(
-            facts=found.facts, findings=findings, problems=problems
-        )
-        if changed is not None:
-            files["changes.json"] = envelope(
-                facts=found.facts, findings=changed.findings, problems=changed.problems, **more
-            )
-        pictures = (*found.pictures, *(() if changed is None else changed.pictures))
-        files |= {p.name: p.content for p in pictures}
-        again = (out / "measurements.json").exists()
-        write_files(out, files)
-        if again:
-            _remove_older(out, files)
     if as_json:
         print_json(facts=found.facts, findings=findings, problems=problems, **more)
         return
@@ -189,11 +183,34 @@ def measure(
         text.print(problems_table("Problems", problems))
 
 
+_STEPS, _EARLIER = ("reading", *STEPS), "earlier study: "
 # What this command writes: beside a new result an older one would be taken for its own.
 _OURS = (
     "measurements.json", "measurements.dcm", "regions.dcm", "changes.json", "points.poi.json",
     "points.mrk.json", "sagittal.png", "planes.png", "curve.png", "changed_*.png",
 )  # fmt: skip
+
+
+def _write(
+    out: Path, later: Study, findings: Sequence[AnyFinding], changed: change.Changed | None
+) -> None:
+    """All that a folder takes, at once."""
+    found, problems = later.found, later.problems
+    files = dict(later.drawn) | points.files(landmarks(found), later.image)
+    if later.series is not None:
+        files |= _report_files(later.series, later)
+    files["measurements.json"] = envelope(facts=found.facts, findings=findings, problems=problems)
+    if changed is not None:
+        files["changes.json"] = envelope(
+            facts=found.facts, findings=changed.findings, problems=changed.problems,
+            **changed.parts(),
+        )  # fmt: skip
+    pictures = (*found.pictures, *(() if changed is None else changed.pictures))
+    files |= {p.name: p.content for p in pictures}
+    again = (out / "measurements.json").exists()
+    write_files(out, files)
+    if again:
+        _remove_older(out, files)
 
 
 def _remove_older(out: Path, written: Collection[str]) -> None:
@@ -204,8 +221,13 @@ def _remove_older(out: Path, written: Collection[str]) -> None:
                 path.unlink()
 
 
-def study(request: Request) -> Study:
+def study(request: Request, begin: Callable[[str], None] = lambda step: None) -> Study:
     """One image with its masks, measured, with what was met on the way.
+
+    Parameters
+    ----------
+    begin
+        Told which step begins.
 
     Raises
     ------
@@ -221,6 +243,8 @@ def study(request: Request) -> Study:
         )
     only = _levels(request.levels)
     more = request.tissue.given()
+    if not request.segmenter:  # which shows its own progress
+        begin("reading")
     volume, problems, series = _image(request.image)
     volume = _with_modality(volume, request.modality)
     masks = []
@@ -238,7 +262,8 @@ def study(request: Request) -> Study:
     (volume, mask) = pairs[0]
     found = measured(
         volume, mask, levels=only, posture=request.posture, modality=request.modality,
-        quantities=request.quantities, levels_confirmed=request.levels_confirmed, **more,
+        quantities=request.quantities, levels_confirmed=request.levels_confirmed,
+        on_step=begin, **more,
     )  # fmt: skip
     if not found.facts:
         why = next((p.says for p in (*found.problems, *noted)), "The mask holds no vertebra.")

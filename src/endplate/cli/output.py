@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -36,6 +38,30 @@ def console() -> Console:
     """Where text goes: as wide as a terminal, or wide enough for a pipe."""
     found = Console()
     return found if found.is_terminal else Console(width=160, force_terminal=False)
+
+
+@contextmanager
+def progress(steps: Sequence[str], *, is_wanted: bool) -> Iterator[Callable[[str], None]]:
+    """A bar of steps, on a terminal alone; what it gives is told the name of each as it begins."""
+    if not is_wanted or not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    task = bar.add_task("", total=len(steps))
+
+    def begin(step: str) -> None:
+        bar.update(task, description=step, completed=steps.index(step))
+        bar.start()  # with the first step: before it others may write to the terminal
+
+    try:
+        yield begin
+    finally:
+        bar.stop()
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -18,7 +18,7 @@ from endplate.exchange.dicom.report_reading import Report, read_report
 from endplate.exchange.dicom.series import Series
 from endplate.exchange.fhir.read import FhirReading, read_fhir, source
 from endplate.exchange.fhir.write.elements import USE_SYSTEM
-from endplate.exchange.intake import Intake
+from endplate.exchange.intake import Intake, Understood
 from endplate.exchange.one_person import one_person, two_persons
 from endplate.facts import InputProblem, Problem
 from endplate.images import labels as label_systems
@@ -146,7 +146,7 @@ def read_case(folder: Path, today: date) -> Case:
     _one_birth_date(intake)
     understood = intake.understood()
     if not understood.facts and not images:
-        raise _nothing(folder, understood.problems, found.own)
+        raise _nothing(folder, understood)
     return Case(
         record=PatientRecord.of(understood.facts),
         problems=understood.problems,
@@ -233,15 +233,18 @@ def _is_own_output(value: Any) -> bool:
     )
 
 
-def _nothing(folder: Path, problems: Sequence[Problem], own: Sequence[Path]) -> InputProblem:
-    first = problems[0] if problems else None
-    why = f" {' '.join((first.says, *first.try_))}" if first else ""
-    if own and not first:
-        why = f" {own[0].name} is {_OWN}."
+def _nothing(folder: Path, understood: Understood) -> InputProblem:
+    if understood.problems:
+        first = understood.problems[0]
+        got = " ".join((first.says, *first.try_))
+    elif understood.ignored:
+        one, more = understood.ignored[0], len({p.where for p in understood.ignored}) - 1
+        got = f"{one.where} {one.says}" + (f" So it is with {more} more." if more else "")
+    else:
+        got = "a mask alone shows no image and no person."
     return InputProblem(
-        f"{folder.name}: nothing in it can be used. Records, images, masks or a case.toml are "
-        f"needed; none could be understood.{why} Run 'endplate read' on a case that works to "
-        f"compare."
+        f"{folder.name}: nothing in it can be used. A record, an image with its mask, a table of "
+        f"facts or a case.toml is needed; {got} Add one of these to the folder."
     )
 
 

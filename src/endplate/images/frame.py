@@ -30,6 +30,15 @@ _COARSE = 2.5
 # face where its normal is within this angle of the face's.
 _FACE_REACH = 26.0
 _FACE_COSINE = float(np.cos(np.radians(15.0)))
+# A label's shadow is looked at this far around the bulk, square to the line of the spine and along
+# it, every so often (mm): an arch reaches farther back from the body than that from the bulk.
+_SHADOW_REACH = np.array([65.0, 65.0, 40.0])
+_SHADOW_STEP = 2.5
+# Where interpolating leaves this much of the label, there is some: a flat body at thick slices is
+# one voxel high.
+_SHADOW = 0.3
+# A bulk farther than this (mm) from where the label is broadest lies in the arch.
+_IN_ARCH = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,6 +207,36 @@ class Block:
         smooth, stride = self._smoothed
         peak = np.argwhere(smooth >= 0.9 * smooth.max())
         return self.to_world(peak.mean(axis=0) * stride)
+
+    def body(self, along: Points) -> Points:
+        """The middle of its bulk, or of where it is broadest if the bulk is that of the arch.
+
+        A fractured body may hold less bone than its arch, but seen from above it is broader.
+
+        Parameters
+        ----------
+        along
+            Roughly the line of the spine there, a unit vector.
+        """
+        bulk = self.bulk()
+        step = self._broadest(bulk, along) - bulk
+        across = float(np.linalg.norm(step - along * (step @ along)))
+        # Not along the spine, where the body of another vertebra may lie under the same label.
+        in_arch = across > max(_IN_ARCH, abs(float(step @ along)))
+        return bulk + step if in_arch else bulk
+
+    def _broadest(self, near: Points, along: Points) -> Points:
+        """The middle of where it is broadest as seen along a direction, LPS mm."""
+        frame = Frame.of(near, along, np.array([0.0, 1.0, 0.0]))
+        seen = self.seen(frame, -_SHADOW_REACH, _SHADOW_REACH, _SHADOW_STEP)
+        shadow = np.pad(seen.values.max(axis=2) >= _SHADOW, 1)
+        depth = ndimage.distance_transform_edt(shadow)[1:-1, 1:-1]
+        parts, _ = ndimage.label(depth >= 0.9 * depth.max())
+        middle = np.argwhere(parts == parts[np.unravel_index(depth.argmax(), depth.shape)])
+        u, v = np.rint(middle.mean(axis=0)).astype(int)
+        there = seen.values[u, v] >= _SHADOW
+        w = float(seen.w[there].mean()) if there.any() else 0.0
+        return frame.to_world([seen.u[u], seen.v[v], w])
 
     def massive_parts(self, apart: float, least: float) -> Points:
         """The middles of its massive parts, LPS mm, shape (n, 3), the most massive first.

@@ -10,12 +10,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from itertools import pairwise
 
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact, Value, replaced
 from endplate.findings import Finding, Stage, Status, Urgency
-from endplate.levels import Column, Level, Span, Transition, is_vertebra
+from endplate.levels import Column, Level, Span, is_vertebra
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -455,115 +454,48 @@ def too_few_voxels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
 def levels(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """Whether the labels follow each other as vertebrae do; every level is still to be confirmed.
 
-    Source      measurement.level_gap, measurement.level_crowding, measurement.mask_fragments
+    Source      measurement.level_gap, measurement.level_crowding, measurement.mask.fills_the_gap,
+                measurement.mask.on_the_sacrum, measurement.mask.rib_shift
     Population  labelled images of the spine
     Not for     proof of a level: without the sacrum or the ribs in view a count cannot be checked
     """
-    names = ("level_gap", "level_crowding", "mask_fragments")
-    rows = tuple(evidence.row(f"measurement.{n}") for n in names)
+    names = ("level_gap", "level_crowding", "mask.fills_the_gap", "mask.on_the_sacrum",
+             "mask.rib_shift")  # fmt: skip
     for source, facts in _scans(patient, ("vertebra.cut_by_field_of_view",)):
         placed = sorted(
-            (f for f in facts if is_vertebra(f.level) and "centre_x" in f.details),
-            key=lambda f: Level(str(f.level)),
+            (f for f in facts if is_vertebra(f.level)), key=lambda f: Level(str(f.level))
         )
         if not placed:
             continue
-        wrong = [*_out_of_order(placed), *_badly_spaced(placed, rows), *_unusual(placed, rows)]
-        wrong = wrong or list(_doubted(placed))
+        # Why a name is in doubt the look at the mask has told, as a problem and beside each number.
+        doubted = [str(f.level) for f in placed if f.details.get("level_in_doubt") == "yes"]
+        how = {str(f.level): f.details.get("level_confirmed", "no") for f in placed}
+        uncounted = [level for level, known in how.items() if known == "no"]
         run = f"{placed[0].level} to {placed[-1].level}" if len(placed) > 1 else placed[0].level
-        anchored = any(f.details.get("sacrum") == "labelled" for f in placed)
-        says = f"Levels as labelled ({run}): "
-        says += "; ".join(wrong) if wrong else "in order and evenly spaced"
-        says += "" if anchored else "; the sacrum is not labelled, so they cannot be counted"
+        order = f"in doubt: {', '.join(doubted)}" if doubted else "nothing speaks against them"
         yield Finding(
-            says=f"{says}. {_to_confirm(placed)}",
+            says=f"Levels as labelled ({run}): {order}. {_to_confirm(how, uncounted)}",
             about=source,
-            category="doubtful" if wrong else "plausible",
+            category="doubtful" if doubted else "plausible",
             because=tuple(placed),
-            missing=() if anchored else ("imaging.series",),
-            rests_on=rows,
-            stage=Stage.NOW if wrong else Stage.BACKGROUND,
-            urgency=Urgency.SOON if wrong else Urgency.INFORMATION,
+            missing=("imaging.series",) if uncounted else (),
+            rests_on=tuple(evidence.row(f"measurement.{n}") for n in names),
+            stage=Stage.NOW if doubted else Stage.BACKGROUND,
+            urgency=Urgency.SOON if doubted else Urgency.INFORMATION,
         )
 
 
-def _doubted(placed: list[Fact]) -> Iterator[str]:
-    """What the look at the whole mask found against names that nobody has confirmed."""
-    unsure = [f for f in placed if f.details.get("level_confirmed") == "no"]
-    yield from dict.fromkeys(f.doubts[0] for f in unsure if f.doubts)
-
-
-def _to_confirm(placed: list[Fact]) -> str:
+def _to_confirm(how: Mapping[str, Value], uncounted: list[str]) -> str:
     """Whose levels a person has confirmed, and how to confirm the others."""
-    known = {str(f.level): f.details.get("level_confirmed", "counted") for f in placed}
-    if set(known.values()) == {"yes"}:
+    if set(how.values()) == {"yes"}:
         return "A person has confirmed them."
-    unknown = [level for level, how in known.items() if how == "no"]
-    if not unknown:
+    if not uncounted:
         return "A person has to confirm them before anything is planned."
     return (
-        f"Not confirmed, and not counted from sacrum or ribs: {', '.join(unknown)}. A person has "
+        f"Not confirmed, and not counted from sacrum or ribs: {', '.join(uncounted)}. A person has "
         f"to confirm them before anything is planned: --confirm-levels, or levels_confirmed = true "
         f"in case.toml."
     )
-
-
-def _at(fact: Fact) -> tuple[float, float, float]:
-    x, y, z = (float(fact.details[f"centre_{axis}"]) for axis in "xyz")
-    return x, y, z
-
-
-def _out_of_order(placed: list[Fact]) -> Iterator[str]:
-    """What is wrong with the direction in which the labels run."""
-    if len(placed) < 2:
-        return
-    first, last = _at(placed[0]), _at(placed[-1])
-    whole = [b - a for a, b in zip(first, last, strict=True)]
-    if whole[2] > 0:
-        yield "they run from the feet to the head in the image: labels or orientation are wrong"
-    for upper, lower in pairwise(placed):
-        step = [b - a for a, b in zip(_at(upper), _at(lower), strict=True)]
-        if sum(s * w for s, w in zip(step, whole, strict=True)) <= 0:
-            yield f"{upper.level} and {lower.level} are not in order"
-
-
-def _badly_spaced(placed: list[Fact], rows: tuple[Row, ...]) -> Iterator[str]:
-    """Gaps and crowding, against the usual distance per vertebra of this spine."""
-    gap, crowding = rows[0], rows[1]
-    column = Column.of([Level(str(f.level)) for f in placed])
-    order = column.levels
-    steps = []
-    for upper, lower in pairwise(placed):
-        apart = order.index(Level(str(lower.level))) - order.index(Level(str(upper.level)))
-        if apart:
-            steps.append((upper, lower, apart, math.dist(_at(upper), _at(lower))))
-    if not steps:
-        return
-    each = sorted(distance / apart for *_, apart, distance in steps)
-    usual = each[len(each) // 2]
-    for upper, lower, apart, distance in steps:
-        pair = f"{upper.level} and {lower.level}"
-        if apart > 1:
-            between = order[order.index(Level(str(upper.level))) + 1 :][: apart - 1]
-            absent = ", ".join(level.value for level in between)
-            one = not gap.met(distance / usual)
-            yield f"{absent} is not labelled" + (
-                f", though {pair} are one vertebra's distance apart" if one else ""
-            )
-        elif gap.met(distance / usual):
-            yield f"{pair} are farther apart than neighbours: a vertebra may be missing"
-        if apart == 1 and crowding.met(distance / usual):
-            yield f"{pair} are nearer than neighbours: one vertebra may have two labels"
-
-
-def _unusual(placed: list[Fact], rows: tuple[Row, ...]) -> Iterator[str]:
-    """Extra vertebrae, and labels in pieces."""
-    for fact in placed:
-        if fact.level in (Level.T13, Level.L6):
-            yield f"there is a vertebra {fact.level}: {Transition.LUMBARISED} or miscounted"
-        pieces = fact.details.get("fragments")
-        if isinstance(pieces, float | int) and rows[2].met(float(pieces)):
-            yield f"the label of {fact.level} is in pieces"
 
 
 @rule("measurement.vbq_acquisition", reads=("mr.vertebral_bone_quality",))

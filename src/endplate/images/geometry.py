@@ -7,7 +7,7 @@ pelvis and the whole curve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 
@@ -160,11 +160,20 @@ class Geometry:
             )
         return found
 
-    def results(self) -> Iterator[Result | Missing]:
-        """All quantities, from the single vertebra to the whole curve; then what is missing."""
+    def results(
+        self, on_step: Callable[[str], None] = lambda step: None
+    ) -> Iterator[Result | Missing]:
+        """All quantities, from the single vertebra to the whole curve; then what is missing.
+
+        Parameters
+        ----------
+        on_step
+            Told where the canal begins, which takes long.
+        """
         for vertebra in self.vertebrae.values():
             yield from self._of_vertebra(vertebra)
         yield from self._of_segments()
+        on_step("canal")
         yield from self._of_canal()
         yield from self._of_pelvis()
         if self.planes is not None:

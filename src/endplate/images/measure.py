@@ -6,7 +6,7 @@ silence. A doubtful result keeps its number and says what is doubtful.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -53,6 +53,8 @@ EVERYTHING = frozenset(
     {"heights", "geometry", "attenuation", "totalsegmentator", "bone_quality_score", "metal",
      "pictures", "muscle", "discs"}
 )  # fmt: skip
+# What is done, in this order, as far as it was asked for.
+STEPS = ("gates", "vertebrae", "geometry", "canal", "bone", "muscle", "discs", "pictures")
 # What a further image of the same voxels can show.
 ROLES = ("fat", "water", "T1", "T2")
 # What is measured on the mask alone.
@@ -122,6 +124,7 @@ def measure(
     also: Mapping[str, Volume] | None = None,
     calibration: disc_grade.Calibration | None = None,
     levels_confirmed: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
 ) -> Measured:
     """Measure all vertebrae of a mask, or those named.
 
@@ -149,6 +152,8 @@ def measure(
         By which a Pfirrmann grade is suggested; without one none is.
     levels_confirmed
         Whether a person has confirmed on the image which label is which vertebra.
+    on_step
+        Told which of `STEPS` begins.
 
     Raises
     ------
@@ -175,6 +180,7 @@ def measure(
         also=_on_same_grid(also or {}, mask),
         calibration=calibration,
         levels_confirmed=levels_confirmed,
+        on_step=on_step,
     )
     return run.all(None if levels is None else [level_of(n).value for n in levels])
 
@@ -254,6 +260,7 @@ class _Run:
     also: Mapping[str, Volume]
     calibration: disc_grade.Calibration | None
     levels_confirmed: bool
+    on_step: Callable[[str], None]
     mask_gates: Gates = field(init=False)
     facts: list[Fact] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -280,12 +287,14 @@ class _Run:
 
     def all(self, levels: list[str] | None) -> Measured:
         """Everything that was asked for."""
+        self.on_step("gates")
         there = blocks(self.mask)
         names = self._levels(there, levels)
         looked = mask_gates.looked_at(
             self.mask, there, self.image, self.evidence, levels_confirmed=self.levels_confirmed
         )
         self.mask_gates = looked
+        self.on_step("vertebrae")
         self._find_vertebrae(there, names)
         self.mask_gates = looked.with_bodies(
             self.vertebrae,
@@ -303,7 +312,9 @@ class _Run:
         else:
             self._grade_deformities()
         if "geometry" in self.wanted:
+            self.on_step("geometry")
             self._geometry(there, with_pelvis=levels is None or Level.S1 in levels)
+        self.on_step("bone")
         found = Found()
         image = self.image
         if image is not None and image.acquisition.modality == "CT":
@@ -314,8 +325,10 @@ class _Run:
         elif image is not None and "bone_quality_score" in self.wanted:
             self._bone_quality_score(image, there)
         if image is not None and "muscle" in self.wanted:
+            self.on_step("muscle")
             self._muscle(image, there)
         if "discs" in self.wanted:
+            self.on_step("discs")
             self._discs(image, there)
         return Measured(
             facts=in_order(self.mask_gates.marked(f) for f in self.facts),
@@ -359,7 +372,6 @@ class _Run:
         around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
         begin = starts(there, around, whole=self.mask.parts != "body")
         anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
-        fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
             refused = self.mask_gates.refusal(name)
@@ -378,7 +390,6 @@ class _Run:
                 part, reason = "body", ""
             doubts = list(self.vertebrae[name].doubts) if name in self.vertebrae else []
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []
-            doubts += ["its label is in pieces"] if fragments.met(block.fragments) else []
             self.doubts[name] = tuple(doubts)
             centre = begin[name].centre if name in begin else block.bulk()
             self._place(name, block, centre, part, anchor)
@@ -516,7 +527,7 @@ class _Run:
             with_arches=self.mask.parts != "body", with_pelvis=with_pelvis,
         )  # fmt: skip
         self.geometry = geometry
-        self._take(geometry.results(), details={}, doubts=self._slice_doubts())
+        self._take(geometry.results(self.on_step), details={}, doubts=self._slice_doubts())
 
     def _doubts_of(self, name: str, level: str | None) -> list[str]:
         """A vertebra's doubts, by its name where they are told of something larger."""
@@ -913,6 +924,7 @@ class _Run:
     def _pictures(self) -> Iterator[Picture]:
         if self.image is None or not self.vertebrae:
             return
+        self.on_step("pictures")
         by_level = {
             f.level: f for f in self.facts if f.what in ("ct.hounsfield.three_location",
                                                          "mr.marrow_signal")

@@ -26,6 +26,7 @@ from endplate.images.frame import (
     Seen,
 )
 from endplate.images.volume import Points
+from endplate.levels import Level
 
 METHOD = "endplate.vertebra_from_mask/1"
 
@@ -718,6 +719,8 @@ class Patches:
 
 # How near to a vertebra's middle a labelled canal must pass, along and across its axis (mm).
 _CANAL_NEAR = (8.0, 60.0)
+# The bodies and the line through them are looked for so often.
+_ROUNDS = 3
 # A vertebra whose centroid lies this near to the bulk of its body shows no arch (mm).
 _NO_ARCH = 3.0
 
@@ -735,17 +738,18 @@ def starts(blocks: Mapping[str, Block], levels: Sequence[str], *, whole: bool) -
         Whether the labels cover the arches too.
     """
     bulks = {name: blocks[name].bulk() for name in levels}
+    lines = _lines(blocks, levels, bulks)
+    for _ in range(_ROUNDS if whole else 0):
+        # An arch in the place of a body puts the neighbours' lines off, too.
+        bodies = {name: blocks[name].body(lines[name]) for name in levels if name != Level.S1}
+        if all(np.array_equal(at, bulks[name]) for name, at in bodies.items()):
+            break
+        bulks |= bodies
+        lines = _lines(blocks, levels, bulks)
     tube = _tube(blocks)
     found = {}
-    for at, name in enumerate(levels):
-        above = bulks[levels[at - 1]] if at else bulks[name]
-        below = bulks[levels[at + 1]] if at + 1 < len(levels) else bulks[name]
-        if len(levels) > 1:
-            cranial = above - below
-        else:
-            cranial = blocks[name].facing(bulks[name])
-            cranial = cranial if cranial[2] >= 0 else -cranial
-        cranial = cranial / max(float(np.linalg.norm(cranial)), 1e-9)
+    for name in levels:
+        cranial = lines[name]
         canal = _passing(tube, bulks[name], cranial)
         back = np.array([0.0, 1.0, 0.0])
         if canal is not None:
@@ -758,6 +762,21 @@ def starts(blocks: Mapping[str, Block], levels: Sequence[str], *, whole: bool) -
             centre=bulks[name], cranial=cranial, posterior=back, canal=canal, whole=whole
         )
     return found
+
+
+def _lines(
+    blocks: Mapping[str, Block], levels: Sequence[str], middles: Mapping[str, Points]
+) -> dict[str, Points]:
+    """The line of the spine at each vertebra, to the head; unit vectors."""
+    if len(levels) == 1:
+        (name,) = levels
+        cranial = blocks[name].facing(middles[name])
+        return {name: cranial if cranial[2] >= 0 else -cranial}
+    lines = {}
+    for at, name in enumerate(levels):
+        cranial = middles[levels[max(at - 1, 0)]] - middles[levels[min(at + 1, len(levels) - 1)]]
+        lines[name] = cranial / max(float(np.linalg.norm(cranial)), 1e-9)
+    return lines
 
 
 def _tube(blocks: Mapping[str, Block]) -> Points:

@@ -139,52 +139,37 @@ def test_a_vertebra_that_is_cut_or_not_measured_is_said():
     assert why.says == "L2: the vertebra was not measured: its label has only 3 voxels."
 
 
-def placed(level, z, x=0.0, **details):
-    return fact("vertebra.cut_by_field_of_view", False, level=level, details={
-        "centre_x": x, "centre_y": 0.0, "centre_z": z, "sacrum": "labelled", "fragments": 0.0,
-        **details})  # fmt: skip
+def placed(level, **details):
+    return fact("vertebra.cut_by_field_of_view", False, level=level, details=details)
 
 
-RUN = {"T12": 140.0, "L1": 105.0, "L2": 70.0, "L3": 35.0, "L4": 0.0}
-
-
-def levels_say(**heights):
-    (finding,) = asked(gates.levels, *(placed(n, z) for n, z in heights.items()))
+def levels_say(**each):
+    (finding,) = asked(gates.levels, *(placed(n, **details) for n, details in each.items()))
     return finding
 
 
-def test_levels_in_order_are_plausible_and_still_to_be_confirmed():
-    finding = levels_say(**RUN)
+COUNTED = {"level_confirmed": "counted"}
+
+
+def test_levels_that_nothing_speaks_against_are_plausible_and_still_to_be_confirmed():
+    finding = levels_say(L1=COUNTED, L2=COUNTED)
     assert finding.category == "plausible" and "has to confirm" in finding.says
     assert finding.missing == ()
+    confirmed = levels_say(L1={"level_confirmed": "yes"})
+    assert confirmed.says.endswith("A person has confirmed them.")
 
 
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"L2": 30.0, "L3": 75.0}, "not in order"),
-        ({"L4": -45.0}, "a vertebra may be missing"),
-        ({"L4": 22.0}, "two labels"),
-        ({"L3": None}, "L3 is not labelled"),
-        ({"L5": -35.0, "L6": -70.0}, "a vertebra L6"),
-    ],
-)
-def test_levels_that_do_not_follow_each_other_are_doubtful(change, words):
-    heights = {k: v for k, v in {**RUN, **change}.items() if v is not None}
-    finding = levels_say(**heights)
-    assert finding.category == "doubtful" and words in finding.says
+def test_levels_whose_names_are_in_doubt_are_named():
+    finding = levels_say(L1=COUNTED, L2={"level_confirmed": "no", "level_in_doubt": "yes"})
+    assert finding.category == "doubtful" and "in doubt: L2." in finding.says
+    assert finding.missing
 
 
-def test_labels_that_run_upwards_are_doubtful():
-    assert "feet to the head" in levels_say(**{n: -z for n, z in RUN.items()}).says
-
-
-def test_a_label_in_pieces_and_a_missing_sacrum_are_said():
-    (finding,) = asked(gates.levels, placed("L3", 35, fragments=0.2), placed("L4", 0))
-    assert "in pieces" in finding.says
-    (finding,) = asked(gates.levels, placed("L3", 35, sacrum="not labelled"),
-                       placed("L4", 0, sacrum="not labelled"))  # fmt: skip
-    assert finding.missing and "cannot be counted" in finding.says
+@pytest.mark.parametrize("details", [{}, {"level_confirmed": "no"}])
+def test_a_level_that_is_not_said_to_be_counted_is_not(details):
+    finding = levels_say(L1=COUNTED, L2=details)
+    assert finding.category == "plausible" and finding.missing
+    assert "not counted from sacrum or ribs: L2." in finding.says
 
 
 def vbq(**details):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from itertools import pairwise
 from time import perf_counter
@@ -15,9 +16,11 @@ from endplate.demo.phantom import Fracture, Phantom, Scan, Scoliosis, Spine, pha
 from endplate.facts import Fact
 from endplate.images import mask_gates
 from endplate.images.frame import blocks
+from endplate.images.gates import levels
 from endplate.images.measure import Measured, measure
 from endplate.images.volume import Mask, Volume
 from endplate.levels import Column, is_vertebra
+from endplate.record import PatientRecord
 from unit.images import corrupted
 from unit.images.spines import EVIDENCE, one
 
@@ -425,3 +428,30 @@ def test_a_reader_that_found_the_names_implausible_leaves_no_level_sure_until_a_
     assert [f for f in confident(found) if f.level is not None] == []
     sure = measure(image, doubted, quantities={"heights"}, levels_confirmed=True)
     assert confident(sure)
+
+
+def test_a_name_in_doubt_is_marked_and_each_thing_is_said_once():
+    image, mask, _ = sound("usual", "whole")
+    spoiled = corrupted.relabelled(mask, {"L2": "L3", "L3": "L2"})
+    found = measure(image, corrupted.with_island(spoiled, "T12", 12.0), quantities={"heights"})
+    doubted = {f.level for f in found.facts if f.details.get("level_in_doubt") == "yes"}
+    assert doubted == {"L2", "L3"}
+    (finding,) = levels(PatientRecord.of(found.facts).known_on(date(2026, 1, 1)), EVIDENCE)
+    assert finding.category == "doubtful" and "in doubt: L2, L3." in finding.says
+    assert "swapped" in next(p.says for p in found.problems if p.problem == "mask.swapped_levels")
+    assert "swapped" not in finding.says
+    pieces = one(found.facts, "vertebra.height.middle", "T12").doubts
+    assert len([doubt for doubt in pieces if "pieces" in doubt]) == 1
+
+
+def test_two_labels_in_one_vertebra_that_do_not_touch():
+    _, mask, _ = sound("usual", "body")
+    free = corrupted.relabelled(mask, {"L5": None, "S1": None, "sacrum": None})
+    assert faults(look(free)) == set()
+    halves = corrupted.split(free, "L4", "L5")
+    middle = blocks(mask)["L4"].bulk()
+    index, world = corrupted.voxels(mask, "L4")
+    array = halves.volume.array.copy()
+    array[tuple(index[np.abs(world[:, 2] - middle[2]) < 2].T)] = 0
+    (fault,) = look(corrupted.with_array(halves, array)).faults
+    assert fault.name == "miscounted_levels" and "L4 and L5 are nearer" in fault.says

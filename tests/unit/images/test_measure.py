@@ -105,6 +105,36 @@ def test_each_kind_of_fracture_gets_its_grade(kind, loss, grade):
     assert one(found.facts, f"vertebra.{concept}", "L2").number == pytest.approx(loss, abs=2)
 
 
+GRADES = ("none", "mild", "moderate", "severe")
+
+
+@pytest.mark.parametrize("spacing", [1.0, 3.0])
+@pytest.mark.parametrize("kind", ["wedge", "biconcave", "crush"])
+def test_fractures_of_all_degrees_are_graded_or_say_within_what(kind, spacing):
+    """On both sides of every cut-off, in whole vertebrae, whose arch may outweigh their body."""
+    concept = {"biconcave": "biconcavity"}.get(kind, kind)
+    fractured = dict(zip(("T7", "T9", "T11", "L1", "L3"), (70, 15, 47, 22.5, 32), strict=True))
+    spine = Spine(
+        first="T5", last="L5", pelvis=None,
+        fractures={n: Fracture(kind=kind, loss=loss) for n, loss in fractured.items()},
+    )  # fmt: skip
+    made = phantom(spine, Scan(spacing=(spacing,) * 3, noise=0))
+    found = measure(None, made.mask, quantities={"heights"})
+    assert [p for p in found.problems if p.problem.startswith("mask.")] == []
+    for name, true in made.truth.vertebrae.items():
+        if name not in fractured:
+            continue
+        loss = one(found.facts, f"vertebra.{concept}", name)
+        assert abs(loss.number - fractured[name]) < 1 + 3 * error(loss)
+        grade = one(found.facts, "vertebra.genant_grade", name)
+        ends = [GRADES.index(str(grade.details[f"grade_{n}"])) for n in ("low", "high")]
+        assert ends[0] <= GRADES.index(true.grade) <= ends[1]
+        if ends[0] != ends[1]:
+            assert grade.quality == "doubtful"
+        if fractured[name] > 60 or spacing == 1.0:
+            assert grade.value == true.grade
+
+
 def test_metal_is_named_by_bone_and_side_and_spares_the_far_levels(result):
     fact = one(result.facts, "imaging.metal")
     assert (fact.value, fact.side) == ("left hip", "left") and fact.details["voxels"] > 1000

@@ -6,7 +6,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from endplate.demo.phantom import Fracture, Scan, Scoliosis, Spine, phantom
-from endplate.images.vertebra import NotMeasurable
+from endplate.images.frame import blocks
+from endplate.images.vertebra import NotMeasurable, starts
 from endplate.images.volume import Mask, Volume
 from endplate.levels import Column
 from unit.images.spines import angle, solid, vertebrae
@@ -143,6 +144,23 @@ def test_holes_and_islands_in_a_mask_do_not_move_the_heights(lumbar):
     found = vertebrae(with_array(lumbar.mask, array), ["T12", "L1", "L2", "L3", "L4", "L5"])["L3"]
     for height in HEIGHTS:
         assert found.heights[height].value == pytest.approx(getattr(true, height), abs=1.0)
+
+
+@pytest.mark.parametrize("turn", [None, [30, -20, 140]])
+def test_the_search_begins_in_the_body_be_the_arch_ever_so_massive(turn):
+    """Small cervical bodies, and fractures that leave less of a body than its arch has."""
+    broken = {
+        "T2": Fracture(kind="crush", loss=75), "T5": Fracture(kind="biconcave", loss=70),
+        "T6": Fracture(kind="crush", loss=75), "T9": Fracture(kind="crush", loss=70),
+    }  # fmt: skip
+    turned = None if turn is None else Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
+    spine = Spine(first="C3", last="T11", pelvis=None, fractures=broken, turned=turned)
+    made = phantom(spine, Scan(spacing=(2.0, 2.0, 2.0), noise=0))
+    names = list(made.truth.vertebrae)
+    found = starts(blocks(made.mask), names, whole=True)
+    for name, true in made.truth.vertebrae.items():
+        local = (found[name].centre - true.centre) @ true.axes
+        assert abs(local[0]) < 6 and abs(local[1]) < true.depth / 2 and abs(local[2]) < 6, name
 
 
 def test_a_vertebra_without_a_closed_arch_says_so():
