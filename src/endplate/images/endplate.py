@@ -286,7 +286,7 @@ class _Columns:
         planes = coefficients @ flat.T
         volume = self.block.volume
         # What is not known of one endplate has nothing to do with that of another.
-        rng = np.random.default_rng((self.block.label, self.facing + 1))
+        rng = np.random.default_rng((len(self.gap), self.facing + 1))
         planes = rng.permutation(planes)
         planes = planes.mean(axis=0) + _AS_WIDE * (planes - planes.mean(axis=0))
         extra = rng.standard_normal((len(planes), 2))
