@@ -90,7 +90,7 @@ class Geometry:
     def _plate(self, vertebra: Vertebra, plane: Plane, superior: bool) -> Endplate | None:
         frame = Frame.of(plane.centre, plane.normal, vertebra.frame.axes[:, POSTERIOR])
         try:
-            return endplate(vertebra.block, frame, superior=superior)
+            return endplate(vertebra.block.body, frame, superior=superior)
         except NotMeasurable as problem:
             which = "superior" if superior else "inferior"
             self._cannot(vertebra.level, f"its {which} endplate", problem)

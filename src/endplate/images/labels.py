@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -602,7 +602,9 @@ def filling(inside: npt.NDArray[np.bool_]) -> float:
 
 
 def bodies(instance: Mask, subregion: Mask) -> Mask:
-    """Vertebral bodies by level, from a mask of levels and a mask of parts on the same grid.
+    """Vertebrae by level with their bodies told apart, from masks of levels and of parts.
+
+    The rest of each vertebra stays with it: its arch closes the canal.
 
     Parameters
     ----------
@@ -622,24 +624,13 @@ def bodies(instance: Mask, subregion: Mask) -> Mask:
             f"must have the same voxels in the same places; they differ. Write both on one grid."
         )
     numbers = [label for label, structure in subregion.structures.items() if structure == "corpus"]
-    inside = np.isin(subregion.volume.array, numbers)
     vertebrae = [label for label, s in instance.structures.items() if _level(s)]
-    labels = instance.volume.array
-    kept = np.where(np.isin(labels, vertebrae) & ~inside, 0, labels).astype(labels.dtype)
-    if not np.isin(kept, vertebrae).any():
+    inside = np.isin(subregion.volume.array, numbers) & np.isin(instance.volume.array, vertebrae)
+    if not inside.any():
         raise InputProblem(
             f"{subregion.volume.name}: cannot be joined with {instance.volume.name}. It must mark "
             f"vertebral bodies where the other has vertebrae; it marks none there. Check that "
             f"both are of the same scan."
         )
-    whole = instance.volume
-    volume = Volume(
-        kept, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
-    )
-    present = set(np.unique(kept).tolist())
-    structures = {label: s for label, s in instance.structures.items() if label in present}
     system = f"{instance.system} with bodies of {subregion.system}"
-    return Mask(
-        volume, MappingProxyType(structures), "body", system, algorithm=instance.algorithm,
-        levels_doubtful=instance.levels_doubtful,
-    )  # fmt: skip
+    return replace(instance, system=system, bodies=inside)

@@ -1078,10 +1078,10 @@ def _error(fact: Fact) -> float:
 
 
 def body_voxels(vertebra: Vertebra, *, whole: bool) -> Bools:
-    """The body's voxels in its block: all of the label, or what lies before the posterior wall."""
+    """The body's voxels in its block: as labelled, or what lies before the posterior wall."""
     block = vertebra.block
-    if not whole:
-        return block.inside
+    if not whole or block.body is not block:
+        return block.body.inside
     # How far behind the wall a voxel lies is linear in its index, so it is added up by axes.
     across = vertebra.frame.axes @ np.array([0.0, 1.0, -vertebra.wall[1]])
     per_voxel = across @ block.volume.affine[:3, :3]
@@ -1096,6 +1096,8 @@ def _cut_part(vertebra: Vertebra) -> str:
     block = vertebra.block
     if not block.touches:
         return ""
+    if block.body is not block:
+        return "body" if block.body.touches else "arch"
     index = np.argwhere(block.inside)
     at = index + block.start
     last = np.array(block.volume.array.shape) - 1
