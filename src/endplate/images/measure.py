@@ -304,6 +304,7 @@ class _Run:
             self._grade_deformities()
         if "geometry" in self.wanted:
             self._geometry(there, with_pelvis=levels is None or Level.S1 in levels)
+        self._cut_told(there)
         found = Found()
         image = self.image
         if image is not None and image.acquisition.modality == "CT":
@@ -358,7 +359,6 @@ class _Run:
         # A stray voxel of a neighbour's label must not turn the line of the spine about.
         around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
         begin = starts(there, around, whole=self.mask.parts != "body")
-        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
         fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
@@ -381,18 +381,33 @@ class _Run:
             doubts += ["its label is in pieces"] if fragments.met(block.fragments) else []
             self.doubts[name] = tuple(doubts)
             centre = begin[name].centre if name in begin else block.bulk()
-            self._place(name, block, centre, part, anchor)
             if part == "body":
                 self.cut[name] = centre
-                self._problem(
-                    "measurement.cut_by_field_of_view",
-                    f"{name}: is cut by the field of view and was not measured",
-                    "Use an image that shows the whole vertebra.",
-                )
-            elif reason:
+                self.doubts[name] = (*doubts, "the field of view cuts its body")
+                continue  # told when its neighbours are known
+            self._place(name, block, centre, part)
+            if reason:
                 self._not_measured(name, "the vertebra", reason, code)
 
-    def _place(self, name: str, block: Block, centre: Points, part: str, anchor: str) -> None:
+    def _cut_told(self, there: Mapping[str, Block]) -> None:
+        """Of each vertebra whose body the image cuts, what was measured of it and what was not."""
+        for name, centre in self.cut.items():
+            seen = None if self.geometry is None else self.geometry.cut.get(name)
+            shown = "" if seen is None else seen.shown
+            self._place(name, there[name], centre, "body", shown)
+            self._problem(
+                "measurement.cut_by_field_of_view",
+                f"{name}: is cut by the field of view; "
+                + (f"only its {shown} was measured" if shown else "it was not measured"),
+                "Use an image that shows the whole vertebra.",
+            )
+
+    def _place(
+        self, name: str, block: Block, centre: Points, part: str, shown: str = ""
+    ) -> None:
+        anchor = "labelled" if {"sacrum", "S1"} & set(self.mask.structures.values()) else (
+            "not labelled"
+        )
         details: dict[str, float | str] = {
             **{f"centre_{a}": round(float(x), 1) for a, x in zip("xyz", centre, strict=True)},
             "voxels": float(block.count),
@@ -401,6 +416,8 @@ class _Run:
         }
         if part:
             details["part"] = part
+        if shown:
+            details["measured"] = shown
         self._fact("vertebra.cut_by_field_of_view", bool(part), level=name, details=details)
 
     # -- heights and deformity --
@@ -514,6 +531,7 @@ class _Run:
         geometry = Geometry(
             self.vertebrae, there, self.evidence, self.posture,
             with_arches=self.mask.parts != "body", with_pelvis=with_pelvis,
+            cut={n: there[n] for n in self.cut if n not in self.mask.cut},
         )  # fmt: skip
         self.geometry = geometry
         self._take(geometry.results(), details={}, doubts=self._slice_doubts())
