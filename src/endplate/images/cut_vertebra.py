@@ -21,9 +21,9 @@ _PATCH = 10.0
 _FARTHEST = 26.0
 _NEAREST = 3.0
 _SHOWN = 0.5
-# The image must show the bone to this depth under all of the endplate (mm), and so much farther
-# out than its outline, which is found in the bone itself.
-_UNDER = 6.0
+# The image must show the bone to this depth under all of the endplate (mm): a little deeper than
+# its outline is looked for. The outline is taken so much wider, as it ends where the image does.
+_UNDER = 4.5
 _AROUND = 2.0
 # Endplates that face each other are of about one size, and do not enclose a larger angle.
 _SIZES = (0.75, 1.33)

@@ -74,6 +74,14 @@ class LabelSystem:
         """Whether the program uses that number at all."""
         return label in self.labels or label in self.others or self._vertebra(label) is not None
 
+    def has_discs(self, present: Iterable[int]) -> bool:
+        """Whether discs and endplates are there, each numbered after a vertebra that is there."""
+        labels = set(present)
+        return all(
+            offset and any(n - offset in labels for n in labels if n not in self.labels)
+            for offset in (self.disc_offset, self.endplate_offset)
+        )
+
     def structures(self, present: Iterable[int]) -> dict[int, str]:
         """The structures of the labels that are present and have a name."""
         labels = sorted(present)
@@ -466,10 +474,11 @@ def _by_geometry(
                     fitting.setdefault(tuple(structures.items()), []).append(one)
         if not fitting:
             known = [one for one in systems().values() if all(map(one.knows, blobs))]
-            if any(one.by_numbers for one in known):
+            told = [one for one in known if one.by_numbers or one.has_discs(blobs)]
+            if told:
                 for one in known:
                     structures = one.structures(blobs)
-                    if one.by_numbers or _could_be(structures, blobs):
+                    if one in told or _could_be(structures, blobs):
                         fitting.setdefault(tuple(structures.items()), []).append(one)
     if len(fitting) == 1:
         ((same, alike),) = fitting.items()

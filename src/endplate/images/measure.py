@@ -261,6 +261,7 @@ class _Run:
     interiors: dict[str, Interior] = field(default_factory=dict)
     bodies: dict[str, Bools] = field(default_factory=dict)
     densities: dict[str, Density] = field(default_factory=dict)
+    anchor: str = "not labelled"
     deformity: dict[str, str] = field(default_factory=dict)
     cut: dict[str, Points] = field(default_factory=dict)
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -359,6 +360,7 @@ class _Run:
         # A stray voxel of a neighbour's label must not turn the line of the spine about.
         around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
         begin = starts(there, around, whole=self.mask.parts != "body")
+        self.anchor = "labelled" if {"sacrum", "S1"} & set(there) else "not labelled"
         fragments = self.evidence.row("measurement.mask_fragments")
         for name in names:
             block = there[name]
@@ -405,14 +407,11 @@ class _Run:
     def _place(
         self, name: str, block: Block, centre: Points, part: str, shown: str = ""
     ) -> None:
-        anchor = "labelled" if {"sacrum", "S1"} & set(self.mask.structures.values()) else (
-            "not labelled"
-        )
         details: dict[str, float | str] = {
             **{f"centre_{a}": round(float(x), 1) for a, x in zip("xyz", centre, strict=True)},
             "voxels": float(block.count),
             "fragments": round(block.fragments, 3),
-            "sacrum": anchor,
+            "sacrum": self.anchor,
         }
         if part:
             details["part"] = part
