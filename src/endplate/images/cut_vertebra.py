@@ -128,5 +128,5 @@ def _check(found: Endplate, facing: Endplate, *, superior: bool) -> None:
     gap = float(away @ facing.normal) * (1 if superior else -1)
     alike = bool(((sizes >= _SIZES[0]) & (sizes <= _SIZES[1])).all())
     faces = float(found.normal @ facing.normal) >= _FACING
-    if not (alike and faces and 0 < gap and np.linalg.norm(away) <= _FARTHEST):
+    if not (alike and faces and gap > 0 and np.linalg.norm(away) <= _FARTHEST):
         raise NotMeasurable("what is seen of it does not look like the endplate of a disc")

@@ -92,9 +92,7 @@ class Block:
         Whether the label reaches the border of the volume.
     """
 
-    def __init__(
-        self, volume: Volume, label: int, box: Box, bodies: Bools | None = None
-    ) -> None:
+    def __init__(self, volume: Volume, label: int, box: Box, bodies: Bools | None = None) -> None:
         self.bodies = bodies
         self.volume = volume
         self.label = label

@@ -394,7 +394,7 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
 
 @rule("measurement.cut_by_field_of_view", reads=("vertebra.cut_by_field_of_view",))
 def cut_by_field_of_view(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
-    """A vertebra that the field of view cuts is not measured.
+    """A vertebra that the field of view cuts is not measured, but for an endplate that is whole.
 
     Source      measurement.least_voxels (the same limit on what is labelled at all)
     Population  any image of the spine

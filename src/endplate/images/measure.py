@@ -385,7 +385,7 @@ class _Run:
             centre = begin[name].centre if name in begin else block.bulk()
             if part == "body":
                 self.cut[name] = centre
-                self.doubts[name] = (*doubts, "the field of view cuts its body")
+                self.doubts[name] = ("the field of view cuts its body",)
                 continue  # told when its neighbours are known
             self._place(name, block, centre, part)
             if reason:
@@ -404,9 +404,7 @@ class _Run:
                 "Use an image that shows the whole vertebra.",
             )
 
-    def _place(
-        self, name: str, block: Block, centre: Points, part: str, shown: str = ""
-    ) -> None:
+    def _place(self, name: str, block: Block, centre: Points, part: str, shown: str = "") -> None:
         details: dict[str, float | str] = {
             **{f"centre_{a}": round(float(x), 1) for a, x in zip("xyz", centre, strict=True)},
             "voxels": float(block.count),

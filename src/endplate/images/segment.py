@@ -52,9 +52,7 @@ class Surface:
         )
 
     @classmethod
-    def alone(
-        cls, plate: Endplate, shares: Mapping[str, float], *, superior: bool
-    ) -> Surface:
+    def alone(cls, plate: Endplate, shares: Mapping[str, float], *, superior: bool) -> Surface:
         """An endplate without a body, as of S1: at the same parts of its depth as on a body."""
         out = 1.0 if superior else -1.0
         points, errors = {}, {}

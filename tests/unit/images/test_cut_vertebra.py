@@ -80,7 +80,7 @@ def true_gap(true, upper, lower, name):
 
 
 @pytest.mark.parametrize("level", ["L2", "L4"])
-@pytest.mark.parametrize("under", [6.0, 10.0, 16.0])
+@pytest.mark.parametrize("under", [6.0, 14.0])
 @pytest.mark.parametrize(("spacing", "seed"), [(1.0, 0), (1.5, 3), (3.0, 0)])
 def test_the_disc_beside_a_cut_body_is_measured_as_if_it_were_whole(level, under, spacing, seed):
     whole = made(spacing, seed)
@@ -102,7 +102,8 @@ def test_the_disc_beside_a_cut_body_is_measured_as_if_it_were_whole(level, under
         assert a.doubts == (f"{level}: the field of view cuts its body",)
     which = "inferior" if level == "L2" else "superior"
     hollow = f"vertebra.{which}_endplate_concavity", level
-    assert abs(got[hollow].number - full[hollow].number) < 0.6
+    error = got[hollow].details["standard_error"]
+    assert abs(got[hollow].number - full[hollow].number) < 2 * error
     assert got["vertebra.cut_by_field_of_view", level].details["measured"] == f"{which} endplate"
 
 
