@@ -115,9 +115,9 @@ def _at_border(bone: Block) -> Bools:
     at_border = np.zeros(bone.inside.shape, bool)
     for axis, (start, size) in enumerate(zip(bone.start, bone.volume.array.shape, strict=True)):
         index = np.arange(bone.inside.shape[axis]) + start
-        outside = [None] * 3
-        outside[axis] = slice(None)
-        at_border |= ((index <= 0) | (index >= size - 1))[tuple(outside)]
+        along = np.ones(3, int)
+        along[axis] = -1
+        at_border |= ((index <= 0) | (index >= size - 1)).reshape(along)
     return np.asarray(bone.inside & at_border)
 
 
