@@ -293,8 +293,9 @@ def test_bodies_from_a_mask_of_levels_and_a_mask_of_parts():
     parts = spine([50, 50, 50])
     parts.array[(levels.volume.array > 0) & (parts.array == 0)] = 41
     found = bodies(levels, recognise(parts)[0])
-    assert found.parts == "body" and dict(found.structures) == {24: "L5", 23: "L4", 22: "L3"}
-    assert np.array_equal(found.volume.array, spine([24, 23, 22]).array)
+    assert found.parts == "whole" and dict(found.structures) == {24: "L5", 23: "L4", 22: "L3"}
+    assert np.array_equal(found.volume.array, levels.volume.array)  # the arches stay
+    assert np.array_equal(found.bodies, spine([24, 23, 22]).array > 0)
 
 
 def test_bodies_need_both_masks_on_one_grid_and_of_one_scan():

@@ -496,14 +496,14 @@ class _Fitting:
 def joined(masks: Sequence[Mask]) -> Mask:
     """One mask from several on the same grid.
 
-    A mask of the vertebrae's parts limits a mask of levels to the bodies; other structures are
-    added where no label stands yet.
+    A mask of the vertebrae's parts tells which voxels of a mask of levels are bodies; other
+    structures are added where no label stands yet.
     """
     levels = [m for m in masks if any(label_systems.is_vertebra(s) for s in m.structures.values())]
     parts = [m for m in masks if "corpus" in m.structures.values() and m not in levels]
     base = levels[0] if levels else masks[0]
     if levels and parts:
-        base = replace(label_systems.bodies(levels[0], parts[0]), cut=levels[0].cut)
+        base = label_systems.bodies(levels[0], parts[0])
     rest = [m for m in masks if m is not (levels[0] if levels else masks[0])]
     if not rest:
         return base
@@ -523,4 +523,4 @@ def joined(masks: Sequence[Mask]) -> Mask:
     volume = Volume(
         array, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
     )
-    return Mask(volume, structures, base.parts, base.system, frozenset(cut), base.algorithm)
+    return replace(base, volume=volume, structures=structures, cut=frozenset(cut))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from endplate.images.volume import Mask, Points, Volume
+from endplate.levels import Level
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
@@ -102,7 +103,8 @@ class Block:
         Whether the label reaches the border of the volume.
     """
 
-    def __init__(self, volume: Volume, label: int, box: Box) -> None:
+    def __init__(self, volume: Volume, label: int, box: Box, bodies: Bools | None = None) -> None:
+        self.bodies = bodies
         self.volume = volume
         self.label = label
         self.box = box
@@ -115,6 +117,18 @@ class Block:
     def inside(self) -> Bools:
         """Cut out on first need: a mask may hold a hundred structures that nobody asks for."""
         return np.pad(self.volume.array[self.box] == self.label, 1)
+
+    @cached_property
+    def body(self) -> Block:
+        """The vertebral body on the same voxels where a mask of parts tells it; else itself."""
+        if self.bodies is None:
+            return self
+        alone = Block(self.volume, self.label, self.box)
+        alone.inside = self.inside & np.pad(self.bodies[self.box], 1)
+        at = np.argwhere(alone.inside) + self.start
+        last = np.array(self.volume.array.shape) - 1
+        alone.touches = bool(((at == 0) | (at == last)).any())
+        return alone
 
     @cached_property
     def count(self) -> int:
@@ -208,7 +222,7 @@ class Block:
         peak = np.argwhere(smooth >= 0.9 * smooth.max())
         return self.to_world(peak.mean(axis=0) * stride)
 
-    def body(self, along: Points) -> Points:
+    def broad_middle(self, along: Points) -> Points:
         """The middle of its bulk, or of where it is broadest if the bulk is that of the arch.
 
         A fractured body may hold less bone than its arch, but seen from above it is broader.
@@ -316,5 +330,6 @@ def blocks(mask: Mask) -> dict[str, Block]:
     for number, box in enumerate(ndimage.find_objects(array, largest), 1):
         name = mask.structures.get(number)
         if box is not None and name is not None and name not in found:
-            found[name] = Block(mask.volume, number, box)
+            bodies = mask.bodies if name in Level.__members__ else None
+            found[name] = Block(mask.volume, number, box, bodies)
     return found

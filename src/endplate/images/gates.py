@@ -393,7 +393,7 @@ def fracture(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
 
 @rule("measurement.cut_by_field_of_view", reads=("vertebra.cut_by_field_of_view",))
 def cut_by_field_of_view(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
-    """A vertebra that the field of view cuts is not measured.
+    """A vertebra that the field of view cuts is not measured, but for an endplate that is whole.
 
     Source      measurement.least_voxels (the same limit on what is labelled at all)
     Population  any image of the spine
@@ -409,7 +409,9 @@ def cut_by_field_of_view(patient: Patient, evidence: Evidence) -> Iterator[Findi
         body = [f for f in cut if f.details.get("part") != "arch"]
         says = f"{level}: the field of view cuts its arch; its body was measured."
         if body and len(body) == len(facts):
-            says = f"{level}: the field of view cuts its body; it was not measured."
+            shown = next((s for f in body if (s := f.details.get("measured"))), None)
+            measured = f"only its {shown} was measured" if shown else "it was not measured"
+            says = f"{level}: the field of view cuts its body; {measured}."
         elif body:
             says = f"{level}: the field of view of an image cuts its body; another shows it."
         yield Finding(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from endplate.evidence import Evidence
 from endplate.facts import Side
 from endplate.images import canal, curve, pelvis, segment
 from endplate.images.curve import Leans, Reference
+from endplate.images.cut_vertebra import CutVertebra, cut_vertebra
 from endplate.images.endplate import Endplate, endplate
 from endplate.images.frame import LEFT, POSTERIOR, Block, Frame, Plane
 from endplate.images.pelvis import Head, Pelvis
@@ -55,11 +57,15 @@ class Geometry:
         Whether the labels cover the arches, so that there is a canal to be measured.
     with_pelvis
         Whether hips and sacrum are looked for too.
+    cut
+        Level → the bone of a vertebra whose body the image cuts.
 
     Attributes
     ----------
     plates
         Level → superior and inferior endplate, None where one could not be fitted; with S1.
+    cut
+        Level → a cut vertebra of which one endplate lies wholly inside the image.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Geometry:
         *,
         with_arches: bool = True,
         with_pelvis: bool = True,
+        cut: Mapping[str, Block] = MappingProxyType({}),
     ) -> None:
         self.vertebrae = {n: vertebrae[n] for n in sorted(vertebrae, key=Level)}
         self.blocks = blocks
@@ -86,11 +93,33 @@ class Geometry:
         sacrum = self.pelvis.sacrum
         if sacrum is not None:
             self.plates["S1"] = (sacrum, None)
+        self.cut = dict(self._cut(cut))
+        for name, one in self.cut.items():
+            self.plates[name] = (one.plate, None) if one.superior else (None, one.plate)
+        self.plates = {n: self.plates[n] for n in sorted(self.plates, key=Level)}
+
+    def _cut(self, cut: Mapping[str, Block]) -> Iterator[tuple[str, CutVertebra]]:
+        """What cut vertebrae show beside a measured one, with what could not be seen of them."""
+        column = Column.of([Level(n) for n in (*self.plates, *cut)])
+        for name, block in cut.items():
+            for superior in (True, False):
+                beside = column.above(Level(name)) if superior else column.below(Level(name))
+                facing = self.plates.get(str(beside), (None, None))[1 if superior else 0]
+                if facing is None:
+                    continue
+                try:
+                    found = cut_vertebra(name, block, facing, superior=superior)
+                except NotMeasurable as problem:
+                    which = "superior" if superior else "inferior"
+                    self._cannot(name, f"its {which} endplate", problem)
+                    continue
+                yield name, found
+                break  # with both whole ends of it, its side is cut
 
     def _plate(self, vertebra: Vertebra, plane: Plane, superior: bool) -> Endplate | None:
         frame = Frame.of(plane.centre, plane.normal, vertebra.frame.axes[:, POSTERIOR])
         try:
-            return endplate(vertebra.block, frame, superior=superior)
+            return endplate(vertebra.block.body, frame, superior=superior)
         except NotMeasurable as problem:
             which = "superior" if superior else "inferior"
             self._cannot(vertebra.level, f"its {which} endplate", problem)
@@ -141,7 +170,14 @@ class Geometry:
         """The two endplates of each disc space whose vertebrae are both measured."""
         shares = {n: self.evidence.row(f"measurement.height.{n}_position").number for n in _HEIGHTS}
         found = {}
-        column = Column.of([Level(n) for n in self.vertebrae])
+        column = Column.of([Level(n) for n in (*self.vertebrae, *self.cut)])
+
+        def surface(plate: Endplate, name: str, *, superior: bool) -> Surface:
+            whole = self.vertebrae.get(name)
+            if whole is None:
+                return Surface.alone(plate, shares, superior=superior)
+            return Surface.of(plate, whole, superior=superior)
+
         for upper, lower in pairwise(self.plates):
             above, below = self.plates[upper][1], self.plates[lower][0]
             if above is None or below is None:
@@ -151,13 +187,9 @@ class Geometry:
             adjacent = lower == "S1" or column.adjacent(Level(upper), Level(lower))
             if not near or not adjacent:
                 continue
-            on_body = self.vertebrae.get(lower)
             found[upper, lower] = (
-                Surface.of(above, self.vertebrae[upper], superior=False),
-                Surface.of_sacrum(below, shares)
-                if on_body is None
-                else Surface.of(below, on_body, superior=True),
-            )
+                surface(above, upper, superior=False), surface(below, lower, superior=True)
+            )  # fmt: skip
         return found
 
     def results(
@@ -172,6 +204,9 @@ class Geometry:
         """
         for vertebra in self.vertebrae.values():
             yield from self._of_vertebra(vertebra)
+        for one in self.cut.values():
+            which = "superior" if one.superior else "inferior"
+            yield self._concavity(one.level, which, one.plate)
         yield from self._of_segments()
         on_step("canal")
         yield from self._of_canal()
@@ -204,9 +239,7 @@ class Geometry:
         superior, inferior = self.plates[name]
         for which, plate in (("superior", superior), ("inferior", inferior)):
             if plate is not None:
-                along = float(np.linalg.norm(voxel.T @ plate.normal))
-                error = float(np.hypot(plate.roughness, _CONCAVITY * along))
-                yield of(f"{which}_endplate_concavity", Estimate(plate.concavity, error))
+                yield self._concavity(name, which, plate)
         if superior is not None and inferior is not None:
             normals = segment.all_normals(superior), segment.all_normals(inferior)
             yield of("sagittal_angle", estimate(turn(*normals, axes[:, LEFT])))
@@ -214,6 +247,15 @@ class Geometry:
         # The outline of a body alone does not tell well where it faces.
         if self.planes is not None and vertebra.canal is not None and self.with_arches:
             yield of("axial_rotation", curve.axial_rotation(vertebra, self.planes))
+
+    def _concavity(self, name: str, which: str, plate: Endplate) -> Result:
+        voxel = self.blocks[name].volume.affine[:3, :3]
+        along = float(np.linalg.norm(voxel.T @ plate.normal))
+        error = float(np.hypot(plate.roughness, _CONCAVITY * along))
+        return Result(
+            what=f"vertebra.{which}_endplate_concavity", value=Estimate(plate.concavity, error),
+            method=VERTEBRA, level=name, of=(name,),
+        )  # fmt: skip
 
     # -- between two --
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -73,6 +73,14 @@ class LabelSystem:
     def knows(self, label: int) -> bool:
         """Whether the program uses that number at all."""
         return label in self.labels or label in self.others or self._vertebra(label) is not None
+
+    def has_discs(self, present: Iterable[int]) -> bool:
+        """Whether discs and endplates are there, each numbered after a vertebra that is there."""
+        labels = set(present)
+        return all(
+            offset and any(n - offset in labels for n in labels if n not in self.labels)
+            for offset in (self.disc_offset, self.endplate_offset)
+        )
 
     def structures(self, present: Iterable[int]) -> dict[int, str]:
         """The structures of the labels that are present and have a name."""
@@ -474,10 +482,11 @@ def _by_geometry(
                     fitting.setdefault(tuple(structures.items()), []).append(one)
         if not fitting:
             known = [one for one in systems().values() if all(map(one.knows, blobs))]
-            if any(one.by_numbers for one in known):
+            told = [one for one in known if one.by_numbers or one.has_discs(blobs)]
+            if told:
                 for one in known:
                     structures = one.structures(blobs)
-                    if one.by_numbers or _could_be(structures, blobs):
+                    if one in told or _could_be(structures, blobs):
                         fitting.setdefault(tuple(structures.items()), []).append(one)
     if len(fitting) == 1:
         ((same, alike),) = fitting.items()
@@ -611,7 +620,9 @@ def filling(inside: npt.NDArray[np.bool_]) -> float:
 
 
 def bodies(instance: Mask, subregion: Mask) -> Mask:
-    """Vertebral bodies by level, from a mask of levels and a mask of parts on the same grid.
+    """Vertebrae by level with their bodies told apart, from masks of levels and of parts.
+
+    The rest of each vertebra stays with it: its arch closes the canal.
 
     Parameters
     ----------
@@ -631,24 +642,13 @@ def bodies(instance: Mask, subregion: Mask) -> Mask:
             f"must have the same voxels in the same places; they differ. Write both on one grid."
         )
     numbers = [label for label, structure in subregion.structures.items() if structure == "corpus"]
-    inside = np.isin(subregion.volume.array, numbers)
     vertebrae = [label for label, s in instance.structures.items() if _level(s)]
-    labels = instance.volume.array
-    kept = np.where(np.isin(labels, vertebrae) & ~inside, 0, labels).astype(labels.dtype)
-    if not np.isin(kept, vertebrae).any():
+    inside = np.isin(subregion.volume.array, numbers) & np.isin(instance.volume.array, vertebrae)
+    if not inside.any():
         raise InputProblem(
             f"{subregion.volume.name}: cannot be joined with {instance.volume.name}. It must mark "
             f"vertebral bodies where the other has vertebrae; it marks none there. Check that "
             f"both are of the same scan."
         )
-    whole = instance.volume
-    volume = Volume(
-        kept, whole.affine, whole.acquisition, whole.name, whole.frame_of_reference, whole.uid
-    )
-    present = set(np.unique(kept).tolist())
-    structures = {label: s for label, s in instance.structures.items() if label in present}
     system = f"{instance.system} with bodies of {subregion.system}"
-    return Mask(
-        volume, MappingProxyType(structures), "body", system, algorithm=instance.algorithm,
-        levels_doubtful=instance.levels_doubtful,
-    )  # fmt: skip
+    return replace(instance, system=system, bodies=inside)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from endplate import levels
 from endplate.facts import Side
+from endplate.images.endplate import Endplate
 from endplate.images.frame import CRANIAL, Frame, Plane
 from endplate.images.measure import Measured
 from endplate.images.pelvis import Pelvis
@@ -76,8 +77,18 @@ def landmarks(found: Measured) -> tuple[Landmark, ...]:
     by_level = sorted(found.vertebrae.values(), key=lambda v: levels.order(v.level))
     points = [point for vertebra in by_level for point in _of_vertebra(vertebra)]
     if found.geometry is not None:
+        for one in found.geometry.cut.values():
+            which = "superior" if one.superior else "inferior"
+            points += _of_endplate(one.plate, f"{which}_endplate", Level(one.level))
         points += _of_pelvis(found.geometry.pelvis)
     return tuple(points)
+
+
+def _of_endplate(plate: Endplate, name: str, level: Level) -> Iterator[Landmark]:
+    """The points of an endplate that is known without its body: ends and middle of its outline."""
+    for place, along in (("centre", 0.0), ("anterior", -0.5), ("posterior", 0.5)):
+        point = plate.frame.to_world([0.0, along * plate.depth, 0.0])
+        yield Landmark.at(f"{name}.{place}", point, level=level, error=plate.edge_error)
 
 
 def _of_vertebra(vertebra: Vertebra) -> Iterator[Landmark]:
@@ -105,12 +116,7 @@ def _of_vertebra(vertebra: Vertebra) -> Iterator[Landmark]:
 def _of_pelvis(pelvis: Pelvis) -> Iterator[Landmark]:
     """The endplate of S1 and the ends of the hip axis; sockets under a name of their own."""
     if pelvis.sacrum is not None:
-        plate = pelvis.sacrum
-        for place, along in (("centre", 0.0), ("anterior", -0.5), ("posterior", 0.5)):
-            point = plate.frame.to_world([0.0, along * plate.depth, 0.0])
-            yield Landmark.at(
-                f"superior_endplate.{place}", point, level=Level.S1, error=plate.edge_error
-            )
+        yield from _of_endplate(pelvis.sacrum, "superior_endplate", Level.S1)
     for side in sorted(pelvis.heads):
         head = pelvis.heads[side]
         name = "acetabulum.centre" if head.socket else "femoral_head.centre"

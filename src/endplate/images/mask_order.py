@@ -105,7 +105,7 @@ class LabelledSpine:
                 own.append(at)
         if len(own) > 1:
             return own
-        return [self.blocks[level].body(self._direction_at(own[0], own[0], firsts, down))]
+        return [self.blocks[level].broad_middle(self._direction_at(own[0], own[0], firsts, down))]
 
     def _direction_at(self, a: Points, b: Points, firsts: Points, down: Points) -> Points:
         """Which way the spine runs near two points: the line of the bodies around them."""

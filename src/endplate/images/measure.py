@@ -268,6 +268,7 @@ class _Run:
     interiors: dict[str, Interior] = field(default_factory=dict)
     bodies: dict[str, Bools] = field(default_factory=dict)
     densities: dict[str, Density] = field(default_factory=dict)
+    anchor: str = "not labelled"
     deformity: dict[str, str] = field(default_factory=dict)
     cut: dict[str, Points] = field(default_factory=dict)
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -314,6 +315,7 @@ class _Run:
         if "geometry" in self.wanted:
             self.on_step("geometry")
             self._geometry(there, with_pelvis=levels is None or Level.S1 in levels)
+        self._cut_told(there)
         self.on_step("bone")
         found = Found()
         image = self.image
@@ -371,7 +373,7 @@ class _Run:
         # A stray voxel of a neighbour's label must not turn the line of the spine about.
         around = sorted((n for n in around if not least.met(there[n].count)), key=Level)
         begin = starts(there, around, whole=self.mask.parts != "body")
-        anchor = "labelled" if "sacrum" in there or "S1" in there else "not labelled"
+        self.anchor = "labelled" if {"sacrum", "S1"} & set(there) else "not labelled"
         for name in names:
             block = there[name]
             refused = self.mask_gates.refusal(name)
@@ -392,26 +394,38 @@ class _Run:
             doubts += ["its arch is cut by the field of view"] if part == "arch" else []
             self.doubts[name] = tuple(doubts)
             centre = begin[name].centre if name in begin else block.bulk()
-            self._place(name, block, centre, part, anchor)
             if part == "body":
                 self.cut[name] = centre
-                self._problem(
-                    "measurement.cut_by_field_of_view",
-                    f"{name}: is cut by the field of view and was not measured",
-                    "Use an image that shows the whole vertebra.",
-                )
-            elif reason:
+                self.doubts[name] = ("the field of view cuts its body",)
+                continue  # told when its neighbours are known
+            self._place(name, block, centre, part)
+            if reason:
                 self._not_measured(name, "the vertebra", reason, code)
 
-    def _place(self, name: str, block: Block, centre: Points, part: str, anchor: str) -> None:
+    def _cut_told(self, there: Mapping[str, Block]) -> None:
+        """Of each vertebra whose body the image cuts, what was measured of it and what was not."""
+        for name, centre in self.cut.items():
+            seen = None if self.geometry is None else self.geometry.cut.get(name)
+            shown = "" if seen is None else seen.shown
+            self._place(name, there[name], centre, "body", shown)
+            self._problem(
+                "measurement.cut_by_field_of_view",
+                f"{name}: is cut by the field of view; "
+                + (f"only its {shown} was measured" if shown else "it was not measured"),
+                "Use an image that shows the whole vertebra.",
+            )
+
+    def _place(self, name: str, block: Block, centre: Points, part: str, shown: str = "") -> None:
         details: dict[str, float | str] = {
             **{f"centre_{a}": round(float(x), 1) for a, x in zip("xyz", centre, strict=True)},
             "voxels": float(block.count),
             "fragments": round(block.fragments, 3),
-            "sacrum": anchor,
+            "sacrum": self.anchor,
         }
         if part:
             details["part"] = part
+        if shown:
+            details["measured"] = shown
         self._fact("vertebra.cut_by_field_of_view", bool(part), level=name, details=details)
 
     # -- heights and deformity --
@@ -525,6 +539,7 @@ class _Run:
         geometry = Geometry(
             self.vertebrae, there, self.evidence, self.posture,
             with_arches=self.mask.parts != "body", with_pelvis=with_pelvis,
+            cut={n: there[n] for n in self.cut if n not in self.mask.cut},
         )  # fmt: skip
         self.geometry = geometry
         self._take(geometry.results(self.on_step), details={}, doubts=self._slice_doubts())
@@ -1090,10 +1105,10 @@ def _error(fact: Fact) -> float:
 
 
 def body_voxels(vertebra: Vertebra, *, whole: bool) -> Bools:
-    """The body's voxels in its block: all of the label, or what lies before the posterior wall."""
+    """The body's voxels in its block: as labelled, or what lies before the posterior wall."""
     block = vertebra.block
-    if not whole:
-        return block.inside
+    if not whole or block.body is not block:
+        return block.body.inside
     # How far behind the wall a voxel lies is linear in its index, so it is added up by axes.
     across = vertebra.frame.axes @ np.array([0.0, 1.0, -vertebra.wall[1]])
     per_voxel = across @ block.volume.affine[:3, :3]
@@ -1108,6 +1123,8 @@ def _cut_part(vertebra: Vertebra) -> str:
     block = vertebra.block
     if not block.touches:
         return ""
+    if block.body is not block:
+        return "body" if block.body.touches else "arch"
     index = np.argwhere(block.inside)
     at = index + block.start
     last = np.array(block.volume.array.shape) - 1

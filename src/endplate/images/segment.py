@@ -52,15 +52,16 @@ class Surface:
         )
 
     @classmethod
-    def of_sacrum(cls, plate: Endplate, shares: Mapping[str, float]) -> Surface:
-        """The endplate of S1, at the same parts of its depth as on a body."""
+    def alone(cls, plate: Endplate, shares: Mapping[str, float], *, superior: bool) -> Surface:
+        """An endplate without a body, as of S1: at the same parts of its depth as on a body."""
+        out = 1.0 if superior else -1.0
         points, errors = {}, {}
         for name in _NAMES:
             along = shares[name] - 0.5
             # A bowl: as deep as its middle in the middle, and level with its rim at the rim.
             depth = plate.rim - plate.concavity * (1 - (2 * along) ** 2)
             place = plate.frame.to_world([0.0, along * plate.depth, 0.0])
-            points[name] = place + depth * plate.normal
+            points[name] = place + out * depth * plate.normal
             across = plate.normals @ (plate.centre - place) + plate.offsets
             errors[name] = float(np.hypot(np.sqrt(np.mean(across**2)), plate.roughness / 2))
         return cls(plate=plate, points=points, errors=errors)

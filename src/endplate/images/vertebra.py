@@ -225,6 +225,8 @@ def measured(level: str, block: Block, start: Start, evidence: Evidence) -> Vert
     NotMeasurable
         If no body with two endplates can be made out.
     """
+    if not block.body.count:
+        raise NotMeasurable("no voxel of it is labelled as its body")
     sizes = _Sizes.of(evidence)
     frame = Frame.of(start.centre, start.cranial, start.posterior)
     frame, body = _settled(block, frame, start, sizes, _SEARCH_STEP)
@@ -368,12 +370,15 @@ def _body(
     low, high = _reach(start, around)
     seen = block.seen(frame, low, high, step)
     canal = _canal(seen) if start.whole else None
+    apart = block.body is not block
+    if apart:
+        seen = block.body.seen(frame, low, high, step)
     if canal is None and around is not None:
         canal = around.canal
     if canal is None and start.canal is not None:
         u, v, _ = frame.to_local(start.canal)
         canal = (float(u), float(v))
-    wall = _posterior_wall(seen, canal, start.whole)
+    wall = _posterior_wall(seen, canal, start.whole and not apart)
     beyond = seen.v[:, None] > wall[0] + wall[1] * seen.w[None, :] + step / 2
     seen.values[:, beyond] = 0
     _keep_the_body(seen)
@@ -633,7 +638,7 @@ def _heights(
     local[..., 0] = u[:, None, None]
     local[..., 1] = (places[:, None] + dv)[:, None, :, None]
     local[..., 2] = w
-    top, bottom, there = outermost(block.at(frame.to_world(local)), w, step)
+    top, bottom, there = outermost(block.body.at(frame.to_world(local)), w, step)
     if not there.any(axis=(1, 2)).all():
         raise NotMeasurable("there is no bone where one of its heights is measured")
     ends = np.stack([top, bottom])
@@ -737,15 +742,16 @@ def starts(blocks: Mapping[str, Block], levels: Sequence[str], *, whole: bool) -
     whole
         Whether the labels cover the arches too.
     """
-    bulks = {name: blocks[name].bulk() for name in levels}
-    lines = _lines(blocks, levels, bulks)
+    bodies = {name: blocks[name].body for name in levels}
+    bulks = {name: body.bulk() for name, body in bodies.items()}
+    lines = _lines(bodies, levels, bulks)
     for _ in range(_ROUNDS if whole else 0):
         # An arch in the place of a body puts the neighbours' lines off, too.
-        bodies = {name: blocks[name].body(lines[name]) for name in levels if name != Level.S1}
-        if all(np.array_equal(at, bulks[name]) for name, at in bodies.items()):
+        middles = {n: bodies[n].broad_middle(lines[n]) for n in levels if n != Level.S1}
+        if all(np.array_equal(at, bulks[name]) for name, at in middles.items()):
             break
-        bulks |= bodies
-        lines = _lines(blocks, levels, bulks)
+        bulks |= middles
+        lines = _lines(bodies, levels, bulks)
     tube = _tube(blocks)
     found = {}
     for name in levels:

@@ -174,6 +174,8 @@ class Mask:
         The program that drew it, with its version and model, where the mask says so.
     levels_doubtful
         Whether its reader found that vertebrae of these names would not look so.
+    bodies
+        Which voxels are vertebral bodies, on the volume's grid, where a mask of parts says so.
     """
 
     volume: Volume
@@ -183,3 +185,4 @@ class Mask:
     cut: frozenset[str] = frozenset()
     algorithm: str = ""
     levels_doubtful: bool = False
+    bodies: npt.NDArray[np.bool_] | None = None
