@@ -844,7 +844,10 @@ class _Run:
 
     def _discs(self, image: Volume | None, there: Mapping[str, Block]) -> None:
         slices = self._slice_doubts()
-        known = list(disc.discs(there, self.vertebrae))
+        # A cut vertebra bounds a disc where its endplate there is whole.
+        shown = self.cut if self.geometry is None else self.geometry.cut
+        bones = {n: b for n, b in there.items() if n not in self.cut or n in shown}
+        known = list(disc.discs(bones, self.vertebrae))
         self._take(d for d in known if isinstance(d, Missing))
         every = [d for d in known if isinstance(d, disc.Disc)]
         heights = [disc.height_index(d, self.evidence, (*slices, *self._beside(d))) for d in every]
@@ -894,8 +897,7 @@ class _Run:
 
     def _beside(self, one: disc.Disc) -> list[str]:
         """What is doubtful about the vertebrae beside a disc."""
-        names = [v.level for v in (one.upper, one.lower) if v is not None]
-        return [f"{n}: {d}" for n in names for d in self.doubts[n]]
+        return [f"{n}: {d}" for n in one.level.split("-") for d in self.doubts.get(n, ())]
 
     def _take(
         self,

@@ -18,7 +18,7 @@ from unit.images.spines import EVIDENCE, a_scan
 SPINE = Spine(first="L2", last="L4", pelvis=None, slips={"L3": (4.0, 0.0)})
 DISCS = {"L2": "L2-L3", "L4": "L3-L4"}
 HEIGHTS = ("anterior", "middle", "posterior")
-QUANTITIES = {"heights", "geometry"}
+QUANTITIES = {"heights", "geometry", "discs"}
 
 
 @cache
@@ -100,6 +100,10 @@ def test_the_disc_beside_a_cut_body_is_measured_as_if_it_were_whole(level, under
         error = np.hypot(a.details["standard_error"], b.details["standard_error"])
         assert abs(a.number - b.number) < 3 * error
         assert a.doubts == (f"{level}: the field of view cuts its body",)
+    if level == "L4":  # over the height of the vertebra above
+        index = got["disc.height_index", disc]
+        assert index.number == pytest.approx(full["disc.height_index", disc].number, rel=0.05)
+        assert index.doubts == ("L4: the field of view cuts its body",)
     which = "inferior" if level == "L2" else "superior"
     hollow = f"vertebra.{which}_endplate_concavity", level
     error = got[hollow].details["standard_error"]
