@@ -25,6 +25,8 @@ _FOOTPRINT = 0.9
 _UNDER = (-4.0, -1.0)
 # Where there is no bone in the middle, so much deeper (mm).
 _DEEPER = (0.0, 3.0, 6.0)
+# Seen deeper, the body is no broader than by this.
+_AS_BROAD = 0.8
 _STRIP = 5.0
 _FARTHEST = 38.0
 # Its middle is known to about this part of a voxel.
@@ -171,13 +173,19 @@ def edges(
     NotMeasurable
         If there is no bone at the origin.
     """
+    seen = []
     for deeper in _DEEPER:
         low, high = (depth - deeper for depth in _UNDER)
         try:
-            return _edges(block, frame, (low, high) if superior else (-high, -low))
+            seen.append(_edges(block, frame, (low, high) if superior else (-high, -low)))
         except NotMeasurable:
             continue  # a deeply hollowed endplate has no bone so near to its plane
-    raise NotMeasurable("there is no bone where the middle of an endplate should be")
+    sizes = [np.ptp(ends, axis=1) for ends in seen]
+    for ends, size in zip(seen, sizes, strict=True):
+        # The hollow of a deep one can end the bone long before its edge.
+        if (size >= _AS_BROAD * np.max(sizes, axis=0)).all():
+            return ends
+    raise NotMeasurable("there is no bone under the middle of an endplate, or no clear edge to it")
 
 
 def _edges(
