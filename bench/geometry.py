@@ -109,7 +109,7 @@ def ours_points() -> None:
 
 
 def ours_heights() -> None:
-    found = _measured({"heights", "geometry", "discs"})
+    found = _measured({"heights", "geometry", "canal", "discs"})
     assert sum(f.what == "disc.height.middle" for f in found.facts) == len(LEVELS)
 
 
@@ -234,7 +234,7 @@ def lines() -> Iterator[Line]:
             "T12-S1 at 1 mm, masks from files: points, angles, mid heights and widths",
             timed(f"{here}:ours_points"), PEER_NAME, timed(f"{here}:peer_points", python=peer),
             aim="ours / peer at most 1",
-            note="ours also measures canal, foramina, concavities and slips, with their errors",
+            note="ours also measures discs, concavities and slips, all with their errors",
         )  # fmt: skip
         heights = timed(f"{here}:ours_heights")
         yield Line(

@@ -49,7 +49,7 @@ def written(folder, series, mask):
     return found
 
 
-ALL = {"heights", "geometry", "attenuation", "bone_quality_score", "muscle", "discs"}
+ALL = {"heights", "geometry", "canal", "attenuation", "bone_quality_score", "muscle", "discs"}
 
 
 @pytest.fixture(scope="module", params=["CT", "MR"])

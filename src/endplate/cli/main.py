@@ -107,7 +107,7 @@ def measure(
         str | None, typer.Option(help="Only these levels, such as L1-L4 or L1,L3.")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Only these quantities, such as geometry,heights.")
+        str | None, typer.Option(help="Only these quantities, such as geometry,canal.")
     ] = None,
     height: Annotated[
         float | None, typer.Option(help="Body height in cm, for the muscle index.")

@@ -374,7 +374,7 @@ def _existing(path: Path) -> Path:
 
 
 def chosen(only: str | None) -> Collection[str]:
-    """The quantities that an option such as ``geometry,heights`` names; all by default."""
+    """The quantities that an option such as ``geometry,canal`` names; all by default."""
     if only is None:
         return EVERYTHING
     words = {word.strip() for word in only.split(",") if word.strip()}

@@ -7,7 +7,7 @@ pelvis and the whole curve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
@@ -40,6 +40,8 @@ _THORACOLUMBAR = ("T10", "L2")
 _PELVIC_ANGLES = ("T1", "T4", "L1")
 _UPRIGHT = (Posture.STANDING, Posture.SITTING)
 _HEIGHTS = ("anterior", "middle", "posterior")
+# The quantities that it yields, by the names that a user asks for them.
+QUANTITIES = frozenset({"geometry", "canal"})
 
 
 class Geometry:
@@ -193,26 +195,27 @@ class Geometry:
         return found
 
     def results(
-        self, on_step: Callable[[str], None] = lambda step: None
+        self, wanted: Set[str] = QUANTITIES, on_step: Callable[[str], None] = lambda step: None
     ) -> Iterator[Result | Missing]:
         """All quantities, from the single vertebra to the whole curve; then what is missing.
 
         Parameters
         ----------
+        wanted
+            The canal with the foramina, all other geometry, or both.
         on_step
             Told where the canal begins, which takes long.
         """
-        for vertebra in self.vertebrae.values():
-            yield from self._of_vertebra(vertebra)
-        for one in self.cut.values():
-            which = "superior" if one.superior else "inferior"
-            yield self._concavity(one.level, which, one.plate)
-        yield from self._of_segments()
-        on_step("canal")
-        yield from self._of_canal()
-        yield from self._of_pelvis()
-        if self.planes is not None:
-            yield from self._of_curve(self.planes)
+        if "geometry" in wanted:
+            yield from self._of_vertebrae()
+            yield from self._of_segments()
+        if "canal" in wanted:
+            on_step("canal")
+            yield from self._of_canal()
+        if "geometry" in wanted:
+            yield from self._of_pelvis()
+            if self.planes is not None:
+                yield from self._of_curve(self.planes)
         for (what, reason), where in self._gaps.items():
             yield Missing(
                 what=f"{', '.join(where)}: {what}", reason=reason, code="not_measured",
@@ -220,6 +223,13 @@ class Geometry:
             )  # fmt: skip
 
     # -- single vertebrae --
+
+    def _of_vertebrae(self) -> Iterator[Result]:
+        for vertebra in self.vertebrae.values():
+            yield from self._of_vertebra(vertebra)
+        for one in self.cut.values():
+            which = "superior" if one.superior else "inferior"
+            yield self._concavity(one.level, which, one.plate)
 
     def _of_vertebra(self, vertebra: Vertebra) -> Iterator[Result]:
         name, axes = vertebra.level, vertebra.frame.axes

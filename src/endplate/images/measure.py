@@ -27,7 +27,7 @@ from endplate.images import (
     picture,
 )
 from endplate.images.frame import Block, Bools, blocks
-from endplate.images.geometry import Geometry
+from endplate.images.geometry import QUANTITIES, Geometry
 from endplate.images.hounsfield import Density, Interior
 from endplate.images.mask_gates import Gates
 from endplate.images.metal import Found, metal
@@ -50,15 +50,15 @@ from endplate.posture import Posture
 MEASURABLE = Span(Level.C3, Level.L6)
 L1_TO_L4 = Span(Level.L1, Level.L4)
 EVERYTHING = frozenset(
-    {"heights", "geometry", "attenuation", "totalsegmentator", "bone_quality_score", "metal",
-     "pictures", "muscle", "discs"}
+    {"heights", "geometry", "canal", "attenuation", "totalsegmentator", "bone_quality_score",
+     "metal", "pictures", "muscle", "discs"}
 )  # fmt: skip
 # What is done, in this order, as far as it was asked for.
 STEPS = ("gates", "vertebrae", "geometry", "canal", "bone", "muscle", "discs", "pictures")
 # What a further image of the same voxels can show.
 ROLES = ("fat", "water", "T1", "T2")
 # What is measured on the mask alone.
-_WITHOUT_IMAGE = frozenset({"heights", "geometry", "discs"})
+_WITHOUT_IMAGE = frozenset({"heights", "geometry", "canal", "discs"})
 # One voxel of so many stands for a body where only its distance from metal is asked.
 _EVERY = 7
 # Air reads near -1000 HU; no MR has values as low as this.
@@ -312,7 +312,7 @@ class _Run:
             self._heights()
         else:
             self._grade_deformities()
-        if "geometry" in self.wanted:
+        if QUANTITIES & self.wanted:
             self.on_step("geometry")
             self._geometry(there, with_pelvis=levels is None or Level.S1 in levels)
         self._cut_told(there)
@@ -344,9 +344,7 @@ class _Run:
         """The vertebrae to be measured, from the head down."""
         labelled = [n for n in there if n in Level.__members__ and n in MEASURABLE]
         if asked is not None:
-            sacrum = (
-                {"S1"} if {"S1", "sacrum"} & set(there) and "geometry" in self.wanted else set()
-            )
+            sacrum = {"S1"} if {"S1", "sacrum"} & set(there) and QUANTITIES & self.wanted else set()
             for name in sorted(set(asked) - set(labelled) - sacrum, key=Level):
                 self._problem(
                     "measurement.level_not_labelled",
@@ -542,7 +540,9 @@ class _Run:
             cut={n: there[n] for n in self.cut if n not in self.mask.cut},
         )  # fmt: skip
         self.geometry = geometry
-        self._take(geometry.results(self.on_step), details={}, doubts=self._slice_doubts())
+        self._take(
+            geometry.results(self.wanted, self.on_step), details={}, doubts=self._slice_doubts()
+        )
 
     def _doubts_of(self, name: str, level: str | None) -> list[str]:
         """A vertebra's doubts, by its name where they are told of something larger."""

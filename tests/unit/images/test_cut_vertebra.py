@@ -18,7 +18,7 @@ from unit.images.spines import EVIDENCE, a_scan
 SPINE = Spine(first="L2", last="L4", pelvis=None, slips={"L3": (4.0, 0.0)})
 DISCS = {"L2": "L2-L3", "L4": "L3-L4"}
 HEIGHTS = ("anterior", "middle", "posterior")
-QUANTITIES = {"heights", "geometry", "discs"}
+QUANTITIES = {"heights", "geometry", "canal", "discs"}
 
 
 @cache

@@ -190,6 +190,18 @@ def test_the_canal_and_the_foramina(made, found):
     assert straight[0] == pytest.approx(straight[1], abs=0.3)
 
 
+def test_the_canal_is_measured_without_the_rest_and_the_rest_without_it(made, found):
+    rest, canal = (
+        {f.what for f in measure(None, made.mask, quantities={q}).facts}
+        for q in ("geometry", "canal")
+    )
+    assert {w.split(".")[0] for w in canal - rest} == {"canal", "foramen"}
+    assert not {w for w in rest if w.startswith(("canal", "foramen"))}
+    assert rest | canal == {
+        f.what for f in measure(None, made.mask).facts if f.what in rest | canal
+    }
+
+
 # The axes of the patient do not matter but for what is measured against them.
 _AGAINST_THE_SCANNER = (
     "pelvis.pelvic_tilt", "pelvis.sacral_slope", "pelvis.pelvic_obliquity", "pelvis.pelvic_rotation"

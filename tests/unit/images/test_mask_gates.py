@@ -24,7 +24,7 @@ from endplate.record import PatientRecord
 from unit.images import corrupted
 from unit.images.spines import EVIDENCE, one
 
-QUANTITIES = {"geometry", "heights", "attenuation", "metal"}
+QUANTITIES = {"geometry", "canal", "heights", "attenuation", "metal"}
 SPINES = {
     "usual": Spine(first="T11"),
     "six lumbar": Spine(first="T12", last="L6", column=Column(12, 6)),
