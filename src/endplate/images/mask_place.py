@@ -24,6 +24,8 @@ _BONE_RANGE = (0.0, 400.0)
 # A label ends in a plane of the voxels where its section there is so much of the widest, and of
 # that a little farther in (mm).
 _BROAD, _STEADY, _ABRUPT, _FARTHER_IN = 0.3, 0.5, 0.85, 3.0
+# But at least so many voxels: the round side of a body may fill its last two by chance.
+_LEAST_IN = 2
 _AXES = ("first", "second", "third")
 _SIDED = re.compile(r"_(left|right)(?:_\d+)?$")
 _ON_A_SIDE = {"liver": "right", "spleen": "left", "heart": "left"}
@@ -180,7 +182,7 @@ def _inner_ends(block: Block) -> list[tuple[int, int, int]]:
 def _ends_flat(block: Block, axis: int, towards: int, _: int, steady: float) -> bool:
     """Whether a label ends there with a section as broad as farther in."""
     sections = block.inside.sum(axis=tuple({0, 1, 2} - {axis}))[1:-1][::-towards]
-    in_ = max(round(_FARTHER_IN / block.volume.spacing[axis]), 1)
+    in_ = max(round(_FARTHER_IN / block.volume.spacing[axis]), _LEAST_IN)
     farther = sections[min(in_, len(sections) - 1)]
     return bool(sections[0] >= max(_BROAD * sections.max(), steady * farther))
 

@@ -455,3 +455,14 @@ def test_two_labels_in_one_vertebra_that_do_not_touch():
     array[tuple(index[np.abs(world[:, 2] - middle[2]) < 2].T)] = 0
     (fault,) = look(corrupted.with_array(halves, array)).faults
     assert fault.name == "miscounted_levels" and "L4 and L5 are nearer" in fault.says
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_round_sides_that_fill_the_same_voxels_are_not_cut(share):
+    made = phantom(
+        Spine(first="T1", last="T8", pelvis=None),
+        Scan(spacing=(3.0, 3.0, 3.0), offset=(share, share / 1.25, share / 0.75),
+             soft_tissue=False, noise=0),
+    )  # fmt: skip
+    problems = measure(None, made.body_mask, quantities={"heights"}).problems
+    assert "mask.cut_inside_the_image" not in {p.problem for p in problems}
