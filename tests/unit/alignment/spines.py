@@ -62,8 +62,8 @@ def lateral(rng: np.random.Generator, count: int = 1) -> dict[str, np.ndarray]:
         put(f"{level} inferior_endplate", endplate(lower, lean + wedge, depth))
         at = upper
     found["dens.tip"] = at + direction(rng.normal(0, 5, count)) * 15
-    found["external_auditory_meatus"] = found["dens.tip"] + [2.0, 20.0]
-    found["chin"] = at + [60.0, 0.0]
+    found["external_auditory_meatus"] = found["dens.tip"] + np.array([2.0, 20.0])
+    found["chin"] = at + np.array([60.0, 0.0])
     found["brow"] = found["chin"] + direction(rng.normal(0, 8, count)) * 120
     flexion = rng.normal(10, 8, count)
     found["knee"] = hips + direction(180 - flexion / 2) * 420
@@ -80,8 +80,9 @@ def frontal(rng: np.random.Generator, count: int = 1) -> dict[str, np.ndarray]:
         found[f"{name}.left"], found[f"{name}.right"] = ends
 
     put("S1 superior_endplate", endplate(sacrum, rng.normal(0, 4, count), np.full(count, 50.0)))
-    found["left femoral_head.centre"] = sacrum + [90.0, -80.0] + rng.normal(0, 6, (count, 2))
-    found["right femoral_head.centre"] = sacrum + [-90.0, -80.0] + rng.normal(0, 6, (count, 2))
+    for side, x in (("left", 90.0), ("right", -90.0)):
+        off = np.array([x, -80.0]) + rng.normal(0, 6, (count, 2))
+        found[f"{side} femoral_head.centre"] = sacrum + off
     size, phase = rng.normal(0, 20, count), rng.uniform(0, 2 * np.pi, count)
     at = sacrum
     for n, level in enumerate(reversed(LEVELS)):
