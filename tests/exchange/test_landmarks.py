@@ -290,6 +290,28 @@ def test_a_point_that_is_none(tmp_path, value):
     assert "those of 'chin' are not" in refused(as_json(tmp_path, {"chin": value}))
 
 
+@pytest.mark.parametrize("cell", ["NaN", "1e400", "1" + 400 * "0", "[" * 10_000, "true", ""])
+def test_a_table_with_a_number_that_is_none(tmp_path, cell):
+    path = tmp_path / "a.csv"
+    path.write_text(f"# view: lateral\npoint,x,y\nchin,{cell},1\n")
+    assert "those of 'chin' are not" in refused(path)
+
+
+def test_a_table_whose_field_does_not_end(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('# view: lateral\npoint,x,y\n"chin,1,2\n' + 200_000 * "a")
+    assert "does not end" in refused(path)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300])
+def test_a_scale_or_a_place_that_no_picture_has(tmp_path, value):
+    assert "pixel_spacing" in refused(
+        as_json(tmp_path, None, SAID | {"pixel_spacing": value}), None
+    )
+    if value != 1e-300:
+        assert "'chin' are not" in refused(as_json(tmp_path, {"chin": [value, 0]}))
+
+
 def test_points_that_are_there_twice_or_not_at_all(tmp_path):
     twice = {"chin": [1, 2], "Chin ": [3, 4]}
     assert "chin is there twice" in refused(as_json(tmp_path, twice))

@@ -337,8 +337,18 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
             continue
         fact = _fact(parameter, film, values, unit, with_error=bool(errors))
         facts.append(fact.doubted(_ONE_HEAD) if one_head and _HIPS in parameter.needs else fact)
-    _believable(film, facts)
+    _believable(film, facts, stack)
     problems = [*without.problems(film, points)]
+    if not errors:
+        problems.append(
+            Problem(
+                problem="alignment.error_unknown",
+                where=film.name,
+                says="How well the points are known is not known for all of them, and without a "
+                "calibration there is no usual error: the values have no interval.",
+                try_=("Give the error of a point, as --landmark-error '3 px'.",),
+            )
+        )
     if one_head:
         problems.append(Problem(
             problem="alignment.one_femoral_head", where=film.name,
@@ -389,23 +399,37 @@ def _fact(
         side=parameter.side, source=film.name, method=METHOD, interval=interval,
         posture=film.posture, details=details,
     )  # fmt: skip
-    limits = vocabulary.concept(parameter.what).plausible
-    if limits and not limits[0] <= value <= limits[1]:
+    if _outside(parameter.what, value):
         return fact.doubted("outside what is plausible: look at its points again")
     return fact
 
 
-def _believable(film: Radiograph, facts: list[Fact]) -> None:
-    """Refuse landmarks of a pelvis that no person has: its shape does not depend on posture."""
-    for fact in facts:
-        if fact.what == "pelvis.pelvic_incidence" and fact.quality == "doubtful":
-            low, high = vocabulary.concept(fact.what).plausible or (fact.number, fact.number)
-            if not low <= fact.number <= high:
-                raise film.contradiction(
-                    f"pelvic incidence comes out outside {low:g} to {high:g} degrees: the anterior "
-                    f"and posterior points are exchanged, or the femoral heads are not those of "
-                    f"this picture."
-                )
+def _believable(film: Radiograph, facts: list[Fact], stack: Mapping[str, Floats]) -> None:
+    """Refuse what no person has, whatever the posture: of the pelvis, and in the size of bones."""
+    incidence = next((f for f in facts if f.what == "pelvis.pelvic_incidence"), None)
+    if incidence is not None and (limits := _outside(incidence.what, incidence.number)):
+        raise film.contradiction(
+            f"pelvic incidence comes out outside {limits} degrees: the anterior and posterior "
+            f"points are exchanged, or the femoral heads are not those of this picture."
+        )
+    plates = [at[0] for name, at in stack.items() if name.endswith(" endplate")]
+    if film.calibrated and plates:
+        length = float(np.median([np.linalg.norm(plate[0] - plate[1]) for plate in plates]))
+        size = "vertebra.depth" if film.view == "lateral" else "vertebra.width"
+        if limits := _outside(size, length):
+            raise film.contradiction(
+                f"the endplates come out outside {limits} mm: pixel spacing and magnification are "
+                f"not those of this picture, or the points are not in its pixels.",
+                "Correct them, or call the picture uncalibrated.",
+            )
+
+
+def _outside(what: str, value: float) -> str:
+    """The plausible limits of a concept where a value lies beyond them, else nothing."""
+    limits = vocabulary.concept(what).plausible
+    if limits is None or limits[0] <= value <= limits[1]:
+        return ""
+    return f"{limits[0]:g} to {limits[1]:g}"
 
 
 class _Without:

@@ -121,18 +121,27 @@ class Radiograph:
         InputProblem
             If it cannot be known which way that is, or if points contradict one another.
         """
+        self._each_has_its_own_place()
         sign = 1.0 if self._towards() == "right" else -1.0
         found = {name: np.array([sign * x, y]) for name, (x, y) in self.points.items()}
         for says in _contradictions(found, self.view):
             raise self.contradiction(says)
         return found
 
-    def contradiction(self, says: str) -> InputProblem:
+    def contradiction(self, says: str, then: str = "Mark these points again.") -> InputProblem:
         """What is told of points that cannot all be right."""
         return InputProblem(
             f"{self.name}: cannot be measured. Landmarks that agree with one another are needed; "
-            f"{says} Mark these points again."
+            f"{says} {then}"
         )
+
+    def _each_has_its_own_place(self) -> None:
+        """Refuse two landmarks at one place, unless they are both sides of one structure."""
+        seen: dict[tuple[float, float], str] = {}
+        for name, at in self.points.items():
+            other = seen.setdefault(at, name)
+            if _structure(other) != _structure(name):
+                raise self.contradiction(f"{other} and {name} lie at the same place.")
 
     def _towards(self) -> Towards:
         first, second = ENDS[self.view]
@@ -150,7 +159,8 @@ class Radiograph:
         if self.towards and seen and self.towards != seen:
             raise self.contradiction(
                 f"the {first} end is said to be on the {self.towards} of the picture, and the "
-                f"{first} points of the endplates lie on the {seen}."
+                f"{first} points of the endplates lie on the {seen}.",
+                "Correct whichever is wrong.",
             )
         found = self.towards or seen
         if found is None:
@@ -174,9 +184,13 @@ class Radiograph:
             pairs.append(("the femoral heads", f"left {HEAD}", f"right {HEAD}"))
         for name, a, b in pairs:
             if a in self.points and b in self.points:
-                if self.points[a] == self.points[b]:
-                    raise self.contradiction(f"both points of {name} lie at the same place.")
                 yield name, np.array(self.points[a]), np.array(self.points[b])
+
+
+def _structure(name: str) -> str:
+    """What a point belongs to, whichever its side; femoral heads and their middle are one."""
+    bare = name.removesuffix(SECOND).removeprefix("left ").removeprefix("right ")
+    return HEAD if bare == HIPS else bare
 
 
 def _exchanged(runs: list[str], turned: list[bool]) -> str:

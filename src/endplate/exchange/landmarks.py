@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +51,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 _ERROR = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(mm|px)\s*")
 # Points of a plane differ less than this across it, mm.
 _FLAT = 1e-3
+# No picture has more pixels a side, and no scale more or fewer mm in one.
+_LARGEST, _SMALLEST = 1e6, 1e-6
 _PAGE = "See docs/how-to/measure-alignment.md."
 
 
@@ -168,17 +169,25 @@ def _table(path: Path) -> _Read:
     if not {"point", "x", "y"} <= set(rows.fieldnames):
         _refuse(path.name, "the columns point, x and y", "one of them is not there", _PAGE)
     points = []
-    for row in rows:
+    for row in _rows(path.name, rows):
         cells = [_plain((row.get(n) or "").strip()) for n in ("x", "y", "error")]
         points.append(_point(path.name, row["point"] or "", cells[:2] if cells[2] == "" else cells))
     return _Read(points, says)
+
+
+def _rows(name: str, rows: csv.DictReader[str]) -> Iterator[dict[str, Any]]:
+    try:
+        yield from rows
+    except csv.Error:
+        _refuse(name, "lines of a point each", "one of its fields does not end",
+                "Look for a quotation mark that is not closed.")  # fmt: skip
 
 
 def _plain(text: str) -> Any:
     """A number, or a list of numbers, as such; anything else as it is."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -192,7 +201,9 @@ def _point(name: str, label: str, value: list[Any]) -> _Point:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that a place or a scale can have."""
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and abs(value) <= _LARGEST
 
 
 # -- what is said of it -----------------------------------------------------------------------
@@ -234,7 +245,9 @@ def _setting(name: str, key: str, value: Any) -> Any:
                 "it is none", "Correct it.")  # fmt: skip
     numbers = value if isinstance(value, list) else [value]
     is_pair = key == "pixel_spacing" and len(numbers) == 2
-    if not (is_pair or len(numbers) == 1) or not all(_is_number(n) and n > 0 for n in numbers):
+    if not (is_pair or len(numbers) == 1) or not all(
+        _is_number(n) and n >= _SMALLEST for n in numbers
+    ):
         _refuse(name, f"{key} as a number above 0", "it is none", "Correct it.")
     # As DICOM writes it: the distance between rows, which is along y, comes first.
     return tuple(map(float, reversed(numbers))) if is_pair else float(numbers[0])

@@ -175,12 +175,12 @@ def test_where_the_person_stands_and_faces_does_not_count(view, made):
 
 def test_a_larger_picture_has_the_same_angles_and_larger_lengths():
     points = spines.one(spines.lateral(np.random.default_rng(3)))
-    larger = {name: (2.5 * x, 2.5 * y) for name, (x, y) in points.items()}
+    larger = {name: (1.5 * x, 1.5 * y) for name, (x, y) in points.items()}
     plain, other = measured(points), measured(larger)
     lengths = {key for key, fact in plain.items() if fact.unit == "mm"}
     assert len(lengths) == 3
     for key, fact in plain.items():
-        factor = 2.5 if key in lengths else 1.0
+        factor = 1.5 if key in lengths else 1.0
         assert other[key].number == pytest.approx(factor * fact.number, abs=1e-9), key
 
 
@@ -264,6 +264,8 @@ def test_without_a_scale_there_are_angles_alone_and_without_an_error_no_interval
         "sagittal vertical axis"
         in problems(HAND, calibrated=False)["alignment.not_calibrated"].says
     )
+    assert "alignment.error_unknown" in problems(HAND, calibrated=False)
+    assert "alignment.error_unknown" not in problems(HAND)
     with_error = measured(HAND, calibrated=False, errors=dict.fromkeys(HAND, 1.0))
     plain = measured(HAND)
     for key, fact in with_error.items():

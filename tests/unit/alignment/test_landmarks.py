@@ -99,11 +99,24 @@ def test_frontal_sides_exchanged_at_the_hips_are_named():
     )
 
 
-def test_two_points_at_one_place_are_no_endplate():
+def test_two_landmarks_at_one_place_are_refused_and_two_sides_are_not():
     a, b = corners("L1")
-    assert "both points of L1 superior_endplate lie at the same place" in told(
-        LATERAL | {a: LATERAL[b]}
-    )
+    assert f"{a} and {b} lie at the same place" in told(LATERAL | {b: LATERAL[a]})
+    hips = {"hip_axis.centre": LATERAL["S1 superior_endplate.anterior"]}
+    assert "hip_axis.centre lie at the same place" in told(LATERAL | hips)
+    both = {"right femoral_head.centre": LATERAL["left femoral_head.centre"]}
+    assert told(LATERAL | both) == ""
+    assert told(LATERAL | {"left knee": (0.0, -9.0), "right knee": (0.0, -9.0)}) == ""
+
+
+@pytest.mark.parametrize("view", ["lateral", "frontal"])
+def test_a_scale_by_which_bones_are_none_is_refused(view):
+    points = LATERAL if view == "lateral" else FRONTAL
+    for factor in (0.1, 10.0):
+        other = {n: (factor * x, factor * y) for n, (x, y) in points.items()}
+        assert "pixel spacing and magnification are not those" in told(other, view, calibrated=True)
+        assert told(other, view) == ""
+    assert told(points, view, calibrated=True) == ""
 
 
 # -- facing -----------------------------------------------------------------------------------
