@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from endplate import vocabulary
+from endplate.alignment.curves import apex, curves
 from endplate.alignment.landmarks import (
     BODY,
     ENDS,
@@ -37,6 +38,8 @@ _UPRIGHT = (Posture.STANDING, Posture.SITTING)
 _THORACIC = (("T1", "T12"), ("T2", "T12"), ("T4", "T12"), ("T5", "T12"), ("T2", "T5"))
 _PELVIC_ANGLES = ("T1", "T4", "L1")
 _INCLINATIONS = ("T1", "T9")
+# So often is a frontal curve drawn anew, to know how far the largest of many angles may be off.
+_DRAWS = 256
 _HIPS, _SACRUM = "hip axis", "S1 superior endplate"
 _ONE_HEAD = "only one femoral head was marked; the hip axis runs through the middle of both"
 
@@ -338,6 +341,8 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
         fact = _fact(parameter, film, values, unit, with_error=bool(errors))
         facts.append(fact.doubted(_ONE_HEAD) if one_head and _HIPS in parameter.needs else fact)
     _believable(film, facts, stack)
+    if film.view == "frontal":
+        facts += _frontal_curves(film, points, errors, evidence)
     problems = [*without.problems(film, points)]
     if not errors:
         problems.append(
@@ -402,6 +407,44 @@ def _fact(
     if _outside(parameter.what, value):
         return fact.doubted("outside what is plausible: look at its points again")
     return fact
+
+
+def _frontal_curves(
+    film: Radiograph, points: Mapping[str, Floats], errors: Mapping[str, float], evidence: Evidence
+) -> Iterator[Fact]:
+    """The frontal Cobb angles, with the level of their ends and their apex."""
+    rng = np.random.default_rng(0)
+    count = _DRAWS if errors else 0
+    drawn = derived(
+        {
+            name: at
+            + errors.get(name, 0.0) * np.vstack([[[0, 0]], rng.standard_normal((count, 2))])
+            for name, at in points.items()
+        },
+        film.view,
+    )
+    levels = [v.value for v in Level if {_plate(v), _lower(v)} & drawn.keys()]
+    none = np.full(count + 1, np.nan)
+    upper, lower = (
+        [inclination(drawn[name]) if (name := of(level)) in drawn else none for level in levels]
+        for of in (_plate, _lower)
+    )
+    least = evidence.row("measurement.curve.least").number
+    bodies = {level: drawn[f"{level} body"][0] for level in levels if f"{level} body" in drawn}
+    for curve in curves(levels, np.array(upper), np.array(lower), least):
+        details: dict[str, float | str] = {"largest": "yes" if curve.largest else "no"}
+        interval = None
+        if curve.error is not None:
+            away = _NORMAL_95 * curve.error
+            interval = (curve.angle - away, curve.angle + away)
+            details["standard_error"] = curve.error
+        if (farthest := apex(bodies, levels, curve)) is not None:
+            details["apex"] = farthest
+        yield Fact(
+            what="spine.coronal_cobb_angle", value=curve.angle, unit="deg", on=film.on,
+            level=f"{curve.first}-{curve.last}", side=curve.side, source=film.name, method=METHOD,
+            interval=interval, posture=film.posture, details=details,
+        )  # fmt: skip
 
 
 def _believable(film: Radiograph, facts: list[Fact], stack: Mapping[str, Floats]) -> None:

@@ -335,11 +335,13 @@ def test_the_error_is_the_scatter_of_marking_again(view, made, error):
     again = {n: np.array(at) + error * rng.standard_normal((count, 2)) for n, at in points.items()}
     scatter = {key: v.std() for key, v in values(again, view).items()}
     facts = measured(points, view=view, errors=dict.fromkeys(points, error))
-    assert facts.keys() == scatter.keys()
-    for key, fact in facts.items():
+    # Frontal curves are the largest of many: test_curves.py.
+    assert {key for key in facts if "cobb" not in key[0]} == scatter.keys()
+    for key, expected in scatter.items():
+        fact = facts[key]
         stated = fact.details["standard_error"]
         # Four standard errors of a standard deviation from so many draws, and 2 % for the curve.
-        assert scatter[key] == pytest.approx(stated, rel=4 / np.sqrt(2 * count) + 0.02), key
+        assert expected == pytest.approx(stated, rel=4 / np.sqrt(2 * count) + 0.02), key
         assert fact.interval[1] - fact.interval[0] == pytest.approx(2 * 1.959964 * stated)
 
 
