@@ -322,7 +322,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
     points = film.oriented()
     errors = _errors(film, evidence)
     stack = derived(_moved(points, errors), film.view)
-    one_head = HIPS not in points and len(_heads(points)) == 1
+    one_head = film.view == "lateral" and HIPS not in points and len(_heads(points)) == 1
     facts, without = [], _Without()
     for parameter in PARAMETERS[film.view]:
         if missing := [n for n in parameter.needs if n not in stack]:
@@ -336,7 +336,8 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
             without.scale.append(parameter.what)
             continue
         values = parameter.of(*(stack[n] for n in parameter.needs))
-        if not np.isfinite(values[0]):
+        if not np.isfinite(values).all():
+            without.ratio.append(parameter.what)
             continue
         fact = _fact(parameter, film, values, unit, with_error=bool(errors))
         facts.append(fact.doubted(_ONE_HEAD) if one_head and _HIPS in parameter.needs else fact)
@@ -481,6 +482,7 @@ class _Without:
     def __init__(self) -> None:
         self.upright: list[str] = []
         self.scale: list[str] = []
+        self.ratio: list[str] = []
         self.by_point: dict[str, list[str]] = {}
 
     def points(self, parameter: Parameter, missing: list[str]) -> None:
@@ -506,6 +508,13 @@ class _Without:
                 says=f"Against the plumb line nothing is measured unless the person stands or "
                 f"sits: no {_named(self.upright)}.",
                 try_=("Give the posture, as --posture standing.",),
+            )  # fmt: skip
+        if self.ratio:
+            yield Problem(
+                problem="alignment.not_computable", where=film.name,
+                says=f"A part can only be given of a lordosis that is one beyond its error: no "
+                f"{_named(self.ratio)}.",
+                try_=("Look at the lordosis L1-S1 instead.",),
             )  # fmt: skip
         if self.scale:
             yield Problem(

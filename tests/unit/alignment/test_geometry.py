@@ -309,6 +309,25 @@ def test_no_lordosis_has_no_distribution():
     assert ("spine.lordosis_distribution_index", "L1-S1", None) not in found
 
 
+@pytest.mark.parametrize(("lumbar", "computed"), [(0.5, False), (-0.5, False), (40.0, True)])
+def test_a_lordosis_that_may_be_none_has_no_distribution_either(lumbar, computed):
+    points = {n: HAND[n] for n in HAND if n.startswith("S1")}
+    for level, lean, y in (("L1", SLOPE - lumbar, 180.0), ("L4", SLOPE - 20.0, 60.0)):
+        ends = spines.endplate(np.array([0.0, y]), np.array(lean), np.array(35.0))
+        for end, at in zip(("anterior", "posterior"), ends, strict=True):
+            points[f"{level} superior_endplate.{end}"] = tuple(at)
+    found = measured(points)
+    assert found["spine.lumbar_lordosis", "L1-S1", None].number == pytest.approx(lumbar)
+    assert (("spine.lordosis_distribution_index", "L1-S1", None) in found) == computed
+    assert ("alignment.not_computable" in problems(points)) != computed
+
+
+def test_one_head_on_a_frontal_view_is_no_matter_of_the_hip_axis():
+    points = spines.one(spines.frontal(np.random.default_rng(6)))
+    del points["right femoral_head.centre"]
+    assert "alignment.one_femoral_head" not in problems(points, view="frontal")
+
+
 def test_what_a_missing_point_would_give_is_said():
     without = {n: at for n, at in HAND.items() if not n.startswith("C7")}
     found = {p.says for p in measure(film(without), GROUNDS)[1]}
