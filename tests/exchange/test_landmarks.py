@@ -324,3 +324,14 @@ def test_points_that_are_there_twice_or_not_at_all(tmp_path):
 def test_every_setting_is_described():
     page = (Path(__file__).parents[2] / "docs/how-to/measure-alignment.md").read_text()
     assert [s for s in SETTINGS if f"`{s}`" not in page] == []
+
+
+@pytest.mark.parametrize(("start", "suffix"), [("{", ".json"), ("# view", ".csv")])
+def test_the_page_s_own_examples_are_read(tmp_path, start, suffix):
+    page = (Path(__file__).parents[2] / "docs/how-to/measure-alignment.md").read_text()
+    blocks = re.findall(r"```[a-z]*\n(.*?)```", page, flags=re.S)
+    (example,) = [block for block in blocks if block.startswith(start)]
+    path = tmp_path / f"example{suffix}"
+    path.write_text(example)
+    film, problems = read(path, {"anterior": "right"})
+    assert problems == () and len(film.points) >= 2
