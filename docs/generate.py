@@ -239,9 +239,11 @@ def _command_line() -> str:
         "Exit codes: 0 done; 2 the input cannot be used (one message, nothing written half); 1 a "
         "defect of ours. Every command prints JSON with `--json`.\n"
     )
-    names = sorted(c.name or c.callback.__name__ for c in app.registered_commands if c.callback)
-    for name in ["", *names]:
-        arguments = [name, "--help"] if name else ["--help"]
+    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    for group in app.registered_groups:
+        names += [f"{group.name} {c.name}" for c in group.typer_instance.registered_commands]
+    for name in ["", *sorted(names)]:
+        arguments = [*name.split(), "--help"]
         text = CliRunner().invoke(app, arguments, prog_name="endplate").output
         lines = [line.rstrip() for line in text.strip().splitlines()]
         body = "\n".join(lines)

@@ -189,6 +189,60 @@ def measure(
     command.measure(request, out, earlier=earlier, as_json=json)
 
 
+alignment = typer.Typer(
+    help="How a whole spine stands over the hips, from landmarks of radiographs.",
+    no_args_is_help=True,
+)
+app.add_typer(alignment, name="alignment")
+
+
+@alignment.command("measure")
+def alignment_measure(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE …", help="Landmarks: JSON, CSV, 3D Slicer; one per view."),
+    ],
+    view: Annotated[str | None, typer.Option(help="lateral or frontal.")] = None,
+    posture: Annotated[
+        str | None, typer.Option(help="standing, sitting, supine, prone or lateral.")
+    ] = None,
+    pixel_spacing: Annotated[
+        float | None, typer.Option("--pixel-spacing", help="mm per pixel at the detector.")
+    ] = None,
+    magnification: Annotated[
+        float | None, typer.Option(help="How much larger the patient is at the detector.")
+    ] = None,
+    uncalibrated: Annotated[
+        bool, typer.Option("--uncalibrated", help="No length is known: measure angles alone.")
+    ] = False,
+    anterior: Annotated[
+        str | None, typer.Option(help="Side of the picture that the person faces: left, right.")
+    ] = None,
+    patient_left: Annotated[
+        str | None,
+        typer.Option("--patient-left", help="Side of the picture with the patient's left."),
+    ] = None,
+    landmark_error: Annotated[
+        str | None,
+        typer.Option("--landmark-error", help="Standard error of a point: '1.5 mm' or '3 px'."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write alignment.json here.", readable=False),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Measure alignment on landmarks of standing radiographs: incidence, tilts, angles, offsets."""
+    from endplate.cli import alignment as command
+
+    given = {
+        "view": view, "posture": posture, "pixel_spacing": pixel_spacing,
+        "magnification": magnification, "calibration": "uncalibrated" if uncalibrated else None,
+        "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
+    }  # fmt: skip
+    command.measure(files, given, out, as_json=json)
+
+
 @app.command()
 def segment(
     image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],
