@@ -25,8 +25,8 @@ _FOOTPRINT = 0.9
 _UNDER = (-4.0, -1.0)
 # Where there is no bone in the middle, so much deeper (mm).
 _DEEPER = (0.0, 3.0, 6.0)
-# Seen deeper, the body is no broader than by this.
-_AS_BROAD = 0.8
+# A body is waisted: seen deeper it is no broader than by this part of it.
+_AS_BROAD = 0.92
 _STRIP = 5.0
 _FARTHEST = 38.0
 # Its middle is known to about this part of a voxel.
@@ -115,7 +115,7 @@ class Endplate:
         return self.rim - self.middle
 
 
-def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
+def endplate(block: Block, frame: Frame, *, superior: bool, waisted: bool = True) -> Endplate:
     """An endplate near a first frame on it.
 
     Parameters
@@ -124,13 +124,15 @@ def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
         Its origin roughly in the middle of the endplate, w along its normal to the head.
     superior
         Whether the bone lies below it (a superior endplate) or above it.
+    waisted
+        Whether the bone is no broader away from it, as a vertebral body is and a sacrum not.
 
     Raises
     ------
     NotMeasurable
         If it has no edges, or too few columns of voxels show its surface.
     """
-    across, along = edges(block, frame, superior=superior)
+    across, along = edges(block, frame, superior=superior, waisted=waisted)
     middle = frame.to_world([sum(across) / 2, sum(along) / 2, 0.0])
     frame = Frame(middle, frame.axes)
     width, depth = across[1] - across[0], along[1] - along[0]
@@ -146,7 +148,7 @@ def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
     on_plane = normal * float((found.centre - middle) @ normal)
     # A first plane that was tilted has cut the outline: it is looked at anew under this one.
     frame = Frame.of(middle + on_plane, normal, frame.axes[:, POSTERIOR])
-    across, along = edges(block, frame, superior=superior)
+    across, along = edges(block, frame, superior=superior, waisted=waisted)
     frame = Frame(frame.to_world([sum(across) / 2, sum(along) / 2, 0.0]), frame.axes)
     voxel = np.linalg.norm(block.volume.affine[:3, :3].T @ frame.axes[:, POSTERIOR])
     return Endplate(
@@ -163,7 +165,7 @@ def endplate(block: Block, frame: Frame, *, superior: bool) -> Endplate:
 
 
 def edges(
-    block: Block, frame: Frame, *, superior: bool
+    block: Block, frame: Frame, *, superior: bool, waisted: bool
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Where the bone just under an endplate ends: right and left, front and back; mm from its
     frame's origin, which must lie in it.
@@ -180,9 +182,11 @@ def edges(
             seen.append(_edges(block, frame, (low, high) if superior else (-high, -low)))
         except NotMeasurable:
             continue  # a deeply hollowed endplate has no bone so near to its plane
+        if not waisted:
+            break
     sizes = [np.ptp(ends, axis=1) for ends in seen]
     for ends, size in zip(seen, sizes, strict=True):
-        # The hollow of a deep one can end the bone long before its edge.
+        # The hollow of a deep one, or a plane that was tilted, ends the bone before its edge.
         if (size >= _AS_BROAD * np.max(sizes, axis=0)).all():
             return ends
     raise NotMeasurable("there is no bone under the middle of an endplate, or no clear edge to it")

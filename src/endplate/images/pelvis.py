@@ -157,12 +157,12 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
         plane = _flat(block.seen(frame, _LOW, _HIGH, step), float(near))
         normal = frame.axes @ [-plane[1], -plane[2], 1.0]
         turned = Frame.of(frame.to_world([0, 0, plane[0]]), normal, frame.axes[:, POSTERIOR])
-        across, along = edges(block, turned, superior=True)
+        across, along = edges(block, turned, superior=True, waisted=False)
         settled = turned.axes[:, CRANIAL] @ frame.axes[:, CRANIAL] > _SETTLED
         frame = Frame(turned.to_world([sum(across) / 2, sum(along) / 2, 0.0]), turned.axes)
         if settled and near == _NEAR[1]:
             break
-    found = endplate(block, frame, superior=True)
+    found = endplate(block, frame, superior=True, waisted=False)
     ends = [(x, y, 0.0) for x in (-0.5, 0.5) for y in (-0.5, 0.5)]
     corners = found.frame.to_world(np.array(ends) * [found.width, found.depth, 0.0])
     if not inside(block, corners).all():
