@@ -64,7 +64,7 @@ def gap(patient: Patient, evidence: Evidence) -> Finding | None:
     for component, value in _components(measured, evidence).items():
         parts[component] = value
         points.append(_scored(component, value, parts, rows, evidence))
-    points.append(_scored("age", age and age.number, parts, rows, evidence))
+    points.append(_scored("age", age.number if age else None, parts, rows, evidence))
     no_age = () if age else ("person.age",)
     flat = measured.has(LUMBAR_LORDOSIS, LOWER_LORDOSIS) and parts[_DISTRIBUTION] is None
     if measured.missing or no_age:

@@ -121,6 +121,32 @@ def posture_of(patient: Patient, fact: Fact) -> Posture:
     return Posture(stated.pop()) if len(stated) == 1 else Posture.UNKNOWN
 
 
+def contradiction(measured: Standing, evidence: Evidence) -> Finding | None:
+    """That tilt and slope of one image do not add up to its incidence, so that one is wrong.
+
+    An incidence from another image has an error of its own, and is not held against them.
+    """
+    three = (PELVIC_INCIDENCE, PELVIC_TILT, SACRAL_SLOPE)
+    if not measured.has(*three):
+        return None
+    incidence, tilt, slope = (measured.used[what] for what in three)
+    if (incidence.source, incidence.on) != (tilt.source, tilt.on):
+        return None
+    row = evidence.row("alignment.consistency.incidence")
+    gap = abs(incidence.number - tilt.number - slope.number)
+    if not row.met(gap):
+        return None
+    return Finding(
+        says=f"Pelvic tilt and sacral slope add up to {tilt.number + slope.number:.1f}° and the "
+        f"pelvic incidence is given as {incidence.number:.1f}°: one of them is wrong, and nothing "
+        f"is classified by them.",
+        status=Status.UNKNOWN,
+        because=(incidence, tilt, slope),
+        missing=three,
+        rests_on=(row,),
+    )
+
+
 def not_answered(
     name: str, measured: Standing, evidence: Evidence, *, also_missing: tuple[str, ...] = (),
     rests_on: tuple[str, ...] = (),
