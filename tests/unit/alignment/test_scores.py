@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -35,6 +36,17 @@ def test_the_total_of_gap(slope, lordosis, tilt, points, category):
     known.having("spine.lower_lumbar_lordosis", 0.6 * lordosis).having("spine.global_tilt", tilt)
     found = gap.one(known.known_on(), SHIPPED)
     assert (found.value, found.category) == (points, category)
+
+
+@pytest.mark.parametrize("tenths", range(300, 901, 7))
+def test_a_cut_off_holds_at_any_incidence_in_spite_of_binary_fractions(tenths):
+    """Ideal slope less 7 is still aligned, and a thousandth less is not, in decimal arithmetic."""
+    ideal = Decimal("0.59") * tenths / 10 + 9
+    for below, wanted in ((7, "aligned"), (Decimal("7.001"), "moderate_retroversion")):
+        known = standing().having("pelvis.pelvic_incidence", tenths / 10)
+        known.having("pelvis.sacral_slope", float(ideal - below))
+        found = gap.one(known.known_on(), SHIPPED)
+        assert found.parts["relative_pelvic_version_class"] == wanted
 
 
 GAP = ["score", "gap", "--json", "pelvic_incidence=50.4", "sacral_slope=35", "lumbar_lordosis=46.3",
