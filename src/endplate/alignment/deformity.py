@@ -55,7 +55,9 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
     mismatch = None
     if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
         mismatch = measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
-    parts["pelvic_incidence_minus_lumbar_lordosis"] = mismatch
+    parts["pelvic_incidence_minus_lumbar_lordosis"] = (
+        None if mismatch is None else round(mismatch, 6)
+    )
     given = {
         "pi_ll": mismatch,
         "sva": measured.number(VERTICAL_AXIS) if measured.has(VERTICAL_AXIS) else None,

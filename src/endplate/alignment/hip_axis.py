@@ -63,12 +63,13 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
             rests_on=(*rows, *told.rests_on),
         )
     off = measured.number(_L1) - target
+    parts = {n: round(x, 6) if isinstance(x, float) else x for n, x in parts.items()}
     category = str(parts["t4_l1"])
     return Finding(
         says=f"T4-L1-hip axis: T4PA less L1PA {mismatch:.1f}°, {category}; L1PA "
         f"{measured.number(_L1):.1f}° is {abs(off):.1f}° {'above' if off > 0 else 'below'} the "
         f"{target:.1f}° that the incidence sets.",
-        value=mismatch,
+        value=round(mismatch, 6),
         unit="deg",
         category=category,
         parts=parts,

@@ -62,7 +62,7 @@ def gap(patient: Patient, evidence: Evidence) -> Finding | None:
     points: list[float | None] = []
     rows: list[Row] = [*evidence.under("alignment.gap.ideal.")]
     for component, value in _components(measured, evidence).items():
-        parts[component] = value
+        parts[component] = None if value is None else round(value, 6)
         points.append(_scored(component, value, parts, rows, evidence))
     points.append(_scored("age", age.number if age else None, parts, rows, evidence))
     no_age = () if age else ("person.age",)

@@ -69,16 +69,16 @@ def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
     }
     says = f"Targets at {age.number:g} years: pelvic tilt {tilt:.1f}°, PI-LL {mismatch:.1f}°"
     if measured.has(PELVIC_INCIDENCE):
-        lordosis = measured.number(PELVIC_INCIDENCE) - mismatch
+        lordosis = round(measured.number(PELVIC_INCIDENCE) - mismatch, 6)
         parts["target_lumbar_lordosis"] = lordosis
         says += f", which is a lordosis of {lordosis:.1f}°"
     actual = []
     if measured.has(PELVIC_TILT):
-        parts["pelvic_tilt_less_target"] = off = measured.number(PELVIC_TILT) - tilt
+        parts["pelvic_tilt_less_target"] = off = round(measured.number(PELVIC_TILT) - tilt, 6)
         actual.append(f"the tilt is {_off(off)}")
     if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
         now = measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
-        parts["mismatch_less_target"] = off = now - mismatch
+        parts["mismatch_less_target"] = off = round(now - mismatch, 6)
         actual.append(f"PI-LL is {_off(off)}")
     says += f"; {' and '.join(actual)}" if actual else ""
     told = not_answered("The comparison", measured, evidence) if measured.refused else None
@@ -96,7 +96,8 @@ def _by_age(what: str, age: Fact, evidence: Evidence) -> float:
     """A target that grows with the age from its value at the age where the line starts."""
     name = f"alignment.age_adjusted.{what}"
     years = age.number - evidence.row("alignment.age_adjusted.from_age").number
-    return years / evidence.row(f"{name}.years").number + evidence.row(f"{name}.start").number
+    target = years / evidence.row(f"{name}.years").number + evidence.row(f"{name}.start").number
+    return round(target, 6)
 
 
 def _off(degrees: float) -> str:
@@ -149,11 +150,13 @@ def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
         for name, value in expected.items()
         if value is not None
     )
-    parts: dict[str, PartValue] = dict(expected)
+    parts: dict[str, PartValue] = {
+        name: None if value is None else round(value, 6) for name, value in expected.items()
+    }
     parts["largest_lordosis"] = None
     if measured.has(_LARGEST_KYPHOSIS):
         largest = _largest(incidence, measured, evidence)
-        parts["largest_lordosis"] = largest
+        parts["largest_lordosis"] = round(largest, 6)
         row = evidence.under("alignment.ideal_lordosis.largest.")
         said = f"{largest:.1f}° as the largest lordosis of any span"
         positions += (Position(holder="Chinese adults", says=said, rests_on=row),)
