@@ -83,7 +83,7 @@ def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
     types = _possible(majors, structural)
     sagittal, sagittal_fact = _sagittal(patient, evidence)
     lumbar = patient.latest(_LUMBAR_MODIFIER)
-    letter = str(lumbar.value) if lumbar else None
+    letter = str(lumbar.value).upper() if lumbar else None
     missing += [] if sagittal else [_SAGITTAL]
     if letter is None and set(types) <= {"5", "6"}:
         letter = "C"

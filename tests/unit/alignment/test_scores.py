@@ -69,3 +69,12 @@ def test_a_typed_posture_is_not_overruled(capsys):
     for posture in ("supine", "unknown"):
         first = said(capsys, f"posture={posture}")
         assert first["value"] is None and "spine.global_tilt" in first["missing"]
+
+
+def test_a_lumbar_modifier_is_typed_as_it_is_printed(capsys):
+    curve = "spine.lenke_curve"
+    line = ["score", "lenke", "--json", f"{curve}.proximal_thoracic=0", f"{curve}.main_thoracic=55",
+            f"{curve}.thoracolumbar_lumbar=0", "lenke_lumbar_modifier=B",
+            "thoracic_kyphosis@T5-T12=30"]  # fmt: skip
+    assert main(line) == 0
+    assert json.loads(capsys.readouterr().out)["findings"][0]["category"] == "1BN"
