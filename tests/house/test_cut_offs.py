@@ -1,4 +1,4 @@
-"""Every cut-off of the bone room is exercised on both sides, and every rule has an outside case."""
+"""Every cut-off of the rooms is exercised on both sides, and every rule has an outside case."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from endplate import evidence, rules
 from published.cases import tables
 
 SHIPPED = evidence.shipped()
-CUT_OFFS = [r.name for r in SHIPPED.rows.values() if r.compare and r.name.startswith("bone.")]
+ROOMS = ("alignment.", "bone.")
+CUT_OFFS = [r.name for r in SHIPPED.rows.values() if r.compare and r.name.startswith(ROOMS)]
 NAMED = {b["row"] for t in tables() for b in t.boundaries}
 
 # Cut-offs that no single fact can be held against in a case table, each with the reason and the
 # place where both its sides are tried instead.
 ELSEWHERE = {
+    **{
+        f"alignment.gap.total.{name}_disproportioned": "a sum: tests/unit/alignment/test_scores.py"
+        for name in ("moderately", "severely")
+    },
     "bone.dxa.vertebra_difference": "a difference of two facts: tests/unit/bone/test_both_sides.py",
     "bone.dxa.vertebrae_needed": "a count of facts: tests/unit/bone/test_both_sides.py",
     "bone.ost.women": "a score made of two facts: tests/unit/bone/test_both_sides.py",

@@ -8,7 +8,8 @@ Each ``<rule id>.toml`` has ``rule`` and any of:
     where needed ``about``, ``on``, ``tolerance``.
 ``[[boundary]]``
     ``row`` (a cut-off of the evidence), ``vary`` (the concept), ``step``, ``facts``, and what is
-    expected where the cut-off is ``met`` and where it is ``unmet``.
+    expected where the cut-off is ``met`` and where it is ``unmet``. ``plus``: what is added to
+    the varied fact, where the cut-off is held against a difference.
 
 ``expect`` names fields of the finding: ``status``, ``category``, ``value``, ``parts``
 (those given), ``missing`` (these at least), ``says`` (contained), ``absent = true`` (no finding).

@@ -33,7 +33,8 @@ def test_agrees_with_its_source(rule, case):
 def test_both_sides_of_the_cut_off(rule, boundary, value, met):
     given = boundary["vary"]
     template = boundary.get("as", {})
-    table = {**boundary.get("facts", {}), given: {**template, "value": value}}
+    varied = round(value + boundary.get("plus", 0), 10)
+    table = {**boundary.get("facts", {}), given: {**template, "value": varied}}
     finding = answer(rule, facts_from(table), boundary.get("about", ""), boundary.get("on", ON))
     check(finding, boundary["met" if met else "unmet"], boundary.get("tolerance", 0.0))
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from endplate import evidence, rules, vocabulary
 from endplate.cli.main import print_json
 from endplate.cli.output import console, overrides_table, table
 from endplate.exchange.intake import Intake
-from endplate.facts import InputProblem
+from endplate.facts import Fact, InputProblem
 from endplate.findings import Finding, Status
+from endplate.posture import Posture
 from endplate.record import PatientRecord
 from endplate.rules import Rule
 from endplate.vocabulary import Concept
+
+_POSTURE = "imaging.posture"
+_SOURCE = "typed"
 
 
 def list_all(*, as_json: bool) -> None:
@@ -79,7 +86,11 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)
     record = PatientRecord.of(understood.facts)
-    findings = rule(record.known_on(on), grounds) or (_nothing_to_score(rule),)
+    assumed = _standing(rule, record.facts, on)
+    asked = record.with_facts(assumed).known_on(on)
+    findings = rule(asked, grounds) or (_nothing_to_score(rule),)
+    if assumed:
+        findings = tuple(replace(f, assumed=(*f.assumed, *assumed)) for f in findings)
     if as_json:
         print_json(facts=record.facts, findings=findings, overrides=grounds.overrides)
         return
@@ -96,6 +107,16 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
             out.print(f"  the clinic's own: {name}", markup=False)
     if grounds.overrides:
         out.print(overrides_table(grounds))
+
+
+def _standing(rule: Rule, given: Iterable[Fact], on: date) -> tuple[Fact, ...]:
+    """For a score of standing radiographs: that they are such, where nobody typed a posture.
+
+    Who types an angle into such a score means a standing one; it is assumed in plain sight.
+    """
+    if _POSTURE not in rule.reads or not given or any(f.what == _POSTURE for f in given):
+        return ()
+    return (Fact(what=_POSTURE, value=Posture.STANDING.value, on=on, source=_SOURCE),)
 
 
 def _nothing_to_score(rule: Rule) -> Finding:
@@ -142,5 +163,5 @@ def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
         return  # left blank: missing, and never a value
     intake.take(
         concept, value, unit=unit, on=None if concept.kind == "date" else on,
-        level=level or None, source="typed",
+        level=level or None, source=_SOURCE,
     )  # fmt: skip

@@ -1,0 +1,204 @@
+"""Which measurements count for a score that is defined on standing radiographs.
+
+A lordosis lying down is another lordosis than the same person's standing one, so that a score
+takes measurements of standing people only, and all of one day. Pelvic incidence is the shape of
+a bone and counts from every posture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from msgspec import Struct
+
+from endplate.evidence import Evidence
+from endplate.facts import Fact
+from endplate.findings import Finding, Status
+from endplate.posture import Posture
+from endplate.record import Patient
+from endplate.vocabulary import concept
+
+POSTURE = "imaging.posture"
+PELVIC_INCIDENCE = "pelvis.pelvic_incidence"
+PELVIC_TILT = "pelvis.pelvic_tilt"
+SACRAL_SLOPE = "pelvis.sacral_slope"
+LUMBAR_LORDOSIS = "spine.lumbar_lordosis"
+LOWER_LORDOSIS = "spine.lower_lumbar_lordosis"
+
+_ANY_POSTURE = (PELVIC_INCIDENCE,)
+# What is meant where no span is stated; another span is another quantity.
+_SPANS = {LUMBAR_LORDOSIS: "L1-S1", LOWER_LORDOSIS: "L4-S1"}
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """What of the measurements that a score asks for can be used.
+
+    Attributes
+    ----------
+    used
+        The measurements of the newest day on which the person was measured standing.
+    refused
+        Measurements in another posture or in one that nobody stated, with that posture.
+    earlier
+        Standing measurements of another day than the others.
+    missing
+        Every concept that was asked for and is not among `used`.
+    """
+
+    used: Mapping[str, Fact]
+    refused: tuple[tuple[Fact, Posture], ...]
+    earlier: tuple[Fact, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nobody measured anything that was asked for, in any posture."""
+        return not (self.used or self.refused or self.earlier)
+
+    @property
+    def because(self) -> tuple[Fact, ...]:
+        """The measurements used."""
+        return tuple(self.used.values())
+
+    def number(self, what: str) -> float:
+        """A measurement that is used."""
+        return self.used[what].number
+
+    def has(self, *asked: str) -> bool:
+        """Whether all of these can be used."""
+        return all(what in self.used for what in asked)
+
+
+def standing(patient: Patient, asked: Iterable[str]) -> Standing:
+    """The measurements among `asked` that were taken standing, of the newest such day."""
+    asked = tuple(asked)
+    found = {what: _measured(patient, what) for what in asked}
+    upright = {
+        what: [f for f in facts if posture_of(patient, f) is Posture.STANDING]
+        for what, facts in found.items()
+        if what not in _ANY_POSTURE
+    }
+    day = max((f.on or date.min for facts in upright.values() for f in facts), default=None)
+    used: dict[str, Fact] = {}
+    refused, earlier = [], []
+    for what in asked:
+        facts = found[what]
+        if what in _ANY_POSTURE:
+            used |= {what: facts[0]} if facts else {}
+            continue
+        of_the_day = [f for f in upright[what] if (f.on or date.min) == day]
+        if of_the_day:
+            used[what] = of_the_day[0]
+        elif upright[what]:
+            earlier.append(upright[what][0])
+        elif facts:
+            refused.append((facts[0], posture_of(patient, facts[0])))
+    return Standing(
+        used=used,
+        refused=tuple(refused),
+        earlier=tuple(earlier),
+        missing=tuple(what for what in asked if what not in used),
+    )
+
+
+def _measured(patient: Patient, what: str) -> list[Fact]:
+    """All measurements of a quantity over its own span that are fit for use, newest first."""
+    return [
+        f
+        for f in patient.facts(what)
+        if f.details.get("usable") != "no" and f.level in (None, _SPANS.get(what, f.level))
+    ]
+
+
+def posture_of(patient: Patient, fact: Fact) -> Posture:
+    """The posture of a measurement: its own, or that stated by the same source for the same day."""
+    if fact.posture is not None:
+        return Posture(fact.posture)
+    stated = {
+        str(f.value) for f in patient.facts(POSTURE) if f.source == fact.source and f.on == fact.on
+    }
+    return Posture(stated.pop()) if len(stated) == 1 else Posture.UNKNOWN
+
+
+def contradiction(measured: Standing, evidence: Evidence) -> Finding | None:
+    """That tilt and slope of one image do not add up to its incidence, so that one is wrong.
+
+    An incidence from another image has an error of its own, and is not held against them.
+    """
+    three = (PELVIC_INCIDENCE, PELVIC_TILT, SACRAL_SLOPE)
+    if not measured.has(*three):
+        return None
+    incidence, tilt, slope = (measured.used[what] for what in three)
+    if (incidence.source, incidence.on) != (tilt.source, tilt.on):
+        return None
+    row = evidence.row("alignment.consistency.incidence")
+    gap = abs(incidence.number - tilt.number - slope.number)
+    if not row.met(gap):
+        return None
+    return Finding(
+        says=f"Pelvic tilt and sacral slope add up to {tilt.number + slope.number:.1f}° and the "
+        f"pelvic incidence is given as {incidence.number:.1f}°: one of them is wrong, and nothing "
+        f"is classified by them.",
+        status=Status.UNKNOWN,
+        because=(incidence, tilt, slope),
+        missing=three,
+        rests_on=(row,),
+    )
+
+
+def not_answered(
+    name: str, measured: Standing, evidence: Evidence, *, also_missing: tuple[str, ...] = (),
+    rests_on: tuple[str, ...] = (),
+) -> Finding:  # fmt: skip
+    """That a score cannot be given, with the posture, the day or the lack that is in the way."""
+    reasons = _of_another_posture(measured)
+    if measured.earlier:
+        names = _listed(concept(f.what).name for f in measured.earlier)
+        reasons.append(f"{names} not measured on the same day as the others")
+    told = {f.what for f, _ in measured.refused} | {f.what for f in measured.earlier}
+    lacking = [w for w in (*measured.missing, *also_missing) if w not in told]
+    if lacking:
+        reasons.append(f"{_listed(concept(w).name for w in lacking)} not known")
+    rows = [evidence.row(n) for n in rests_on]
+    if measured.refused:
+        rows += evidence.under("alignment.posture.")
+    return Finding(
+        says=f"{name} cannot be given: {'; '.join(reasons)}.",
+        status=Status.UNKNOWN,
+        because=(*measured.because, *(f for f, _ in measured.refused), *measured.earlier),
+        missing=(*measured.missing, *also_missing),
+        rests_on=tuple(rows),
+    )
+
+
+def _of_another_posture(measured: Standing) -> list[str]:
+    """What was measured in which other posture, and that the score is for standing people."""
+    by_posture: dict[Posture, list[str]] = {}
+    for fact, posture in measured.refused:
+        by_posture.setdefault(posture, []).append(concept(fact.what).name)
+    if not by_posture:
+        return []
+    parts = [
+        f"{_listed(names)} "
+        + (
+            "in a posture that is not stated"
+            if posture is Posture.UNKNOWN
+            else f"measured {_IN_WORDS[posture]}"
+        )
+        for posture, names in by_posture.items()
+    ]
+    return [f"it is defined on standing radiographs, and {_listed(parts)}"]
+
+
+_IN_WORDS = {
+    Posture.SITTING: "sitting",
+    Posture.SUPINE: "supine",
+    Posture.PRONE: "prone",
+    Posture.LATERAL: "lying on the side",
+}
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

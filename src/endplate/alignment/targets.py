@@ -1,0 +1,272 @@
+"""What a standing lordosis could be aimed at: by age, by incidence, and by which author."""
+
+from __future__ import annotations
+
+from endplate.alignment.proportion import lordosis_distribution
+from endplate.alignment.standing import (
+    LOWER_LORDOSIS,
+    LUMBAR_LORDOSIS,
+    PELVIC_INCIDENCE,
+    PELVIC_TILT,
+    POSTURE,
+    Standing,
+    not_answered,
+    standing,
+)
+from endplate.evidence import Evidence, Row
+from endplate.facts import Fact
+from endplate.findings import Finding, PartValue, Position, Status
+from endplate.record import Patient
+from endplate.rules import rule
+
+_LARGEST_KYPHOSIS = "spine.largest_kyphosis"
+_AGED = (PELVIC_INCIDENCE, LUMBAR_LORDOSIS, PELVIC_TILT)
+
+
+@rule(
+    "alignment.age_adjusted",
+    reads=(*_AGED, "person.age", POSTURE),
+    scores="age_adjusted",
+    needs=("person.age",),
+)
+def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
+    """Age-adjusted targets of pelvic tilt and of incidence less lordosis, and how far off one is.
+
+    Source      Lafage 2016, formulas not read in the paper (alignment.age_adjusted.*,
+                alignment.adult_from_age)
+    Population  773 adults with spinal deformity; targets by the physical health of their age
+    Not for     children; sagittal vertical axis and T1 pelvic angle, whose formulas are not
+                known well enough; a target of its own beside the other schools
+    """
+    measured = standing(patient, _AGED)
+    if measured.nothing:
+        return None
+    rows = (*evidence.under("alignment.age_adjusted."), evidence.row("alignment.adult_from_age"))
+    age = patient.age
+    if age is None:
+        return Finding(
+            says="Age-adjusted targets cannot be given: the age is not known.",
+            status=Status.UNKNOWN,
+            because=measured.because,
+            missing=("person.age",),
+            rests_on=rows,
+        )
+    if not evidence.row("alignment.adult_from_age").met(age.number):
+        return Finding(
+            says="Age-adjusted targets of alignment are for adults.",
+            status=Status.NOT_APPLICABLE,
+            because=(age,),
+            rests_on=rows,
+        )
+    tilt = _by_age("pelvic_tilt", age, evidence)
+    mismatch = _by_age("mismatch", age, evidence)
+    parts: dict[str, PartValue] = {
+        "target_pelvic_tilt": tilt,
+        "target_pelvic_incidence_minus_lumbar_lordosis": mismatch,
+        "target_lumbar_lordosis": None,
+        "pelvic_tilt_less_target": None,
+        "mismatch_less_target": None,
+    }
+    says = f"Targets at {age.number:g} years: pelvic tilt {tilt:.1f}°, PI-LL {mismatch:.1f}°"
+    if measured.has(PELVIC_INCIDENCE):
+        lordosis = round(measured.number(PELVIC_INCIDENCE) - mismatch, 6)
+        parts["target_lumbar_lordosis"] = lordosis
+        says += f", which is a lordosis of {lordosis:.1f}°"
+    actual = []
+    if measured.has(PELVIC_TILT):
+        parts["pelvic_tilt_less_target"] = off = round(measured.number(PELVIC_TILT) - tilt, 6)
+        actual.append(f"the tilt is {_off(off)}")
+    if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
+        now = measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
+        parts["mismatch_less_target"] = off = round(now - mismatch, 6)
+        actual.append(f"PI-LL is {_off(off)}")
+    says += f"; {' and '.join(actual)}" if actual else ""
+    told = not_answered("The comparison", measured, evidence) if measured.refused else None
+    return Finding(
+        says=f"{says}. The formulas were not read in the paper."
+        + (f" {told.says}" if told else ""),
+        parts=parts,
+        because=(*measured.because, age),
+        missing=measured.missing,
+        rests_on=(*rows, *(told.rests_on if told else ())),
+    )
+
+
+def _by_age(what: str, age: Fact, evidence: Evidence) -> float:
+    """A target that grows with the age from its value at the age where the line starts."""
+    name = f"alignment.age_adjusted.{what}"
+    years = age.number - evidence.row("alignment.age_adjusted.from_age").number
+    target = years / evidence.row(f"{name}.years").number + evidence.row(f"{name}.start").number
+    return round(target, 6)
+
+
+def _off(degrees: float) -> str:
+    return f"{abs(degrees):.1f}° {'above' if degrees > 0 else 'below'} it"
+
+
+# -- ideal lordosis by every formula --------------------------------------------------------------
+
+
+@rule(
+    "alignment.ideal_lordosis",
+    reads=(PELVIC_INCIDENCE, _LARGEST_KYPHOSIS, "person.age", POSTURE),
+    scores="ideal_lordosis",
+    needs=(PELVIC_INCIDENCE,),
+)
+def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
+    """The lumbar lordosis that each published formula expects of this pelvic incidence.
+
+    Source      every formula stands for itself (alignment.ideal_lordosis.*,
+                alignment.gap.ideal.relative_lumbar_lordosis.*)
+    Population  stated with each formula; healthy people but for Schwab and GAP
+    Not for     one target: the formulas differ by more than the error of measuring
+    Differs     in one person they spread by about ten degrees; the default is a choice
+    """
+    measured = standing(patient, (PELVIC_INCIDENCE, _LARGEST_KYPHOSIS))
+    if not measured.has(PELVIC_INCIDENCE):
+        return None
+    incidence = measured.number(PELVIC_INCIDENCE)
+    age = patient.age
+    default = evidence.choice("alignment.ideal_lordosis").use
+    within = evidence.row("alignment.ideal_lordosis.schwab").number
+    expected: dict[str, float | None] = {
+        "schwab": incidence,
+        **{
+            name: _line(f"alignment.ideal_lordosis.{name}", incidence, evidence)
+            for name in ("le_huec", "hyun")
+        },
+        "gap": _line("alignment.gap.ideal.relative_lumbar_lordosis", incidence, evidence),
+        "hasegawa": _hasegawa(incidence, age, evidence),
+        "incidence_classes": _of_class(incidence, evidence),
+        "lee": _lee(incidence, evidence),
+    }
+    positions = tuple(
+        Position(
+            holder=_HOLDERS[name],
+            says=f"{value:.1f}°" + (f" ± {within:g}°" if name == "schwab" else ""),
+            rests_on=_rows_of(name, evidence),
+            default=name == default,
+        )
+        for name, value in expected.items()
+        if value is not None
+    )
+    parts: dict[str, PartValue] = {
+        name: None if value is None else round(value, 6) for name, value in expected.items()
+    }
+    parts["largest_lordosis"] = None
+    if measured.has(_LARGEST_KYPHOSIS):
+        largest = _largest(incidence, measured, evidence)
+        parts["largest_lordosis"] = round(largest, 6)
+        row = evidence.under("alignment.ideal_lordosis.largest.")
+        said = f"{largest:.1f}° as the largest lordosis of any span"
+        positions += (Position(holder="Chinese adults", says=said, rests_on=row),)
+    values = [v for v in expected.values() if v is not None]
+    return Finding(
+        says=f"Expected lumbar lordosis at an incidence of {incidence:.1f}°: from "
+        f"{min(values):.1f}° to {max(values):.1f}° by {len(values)} formulas.",
+        parts=parts,
+        because=(*measured.because, *((age,) if age else ())),
+        missing=() if age else ("person.age",),
+        rests_on=(evidence.row("alignment.ideal_lordosis.weak"),),
+        positions=positions,
+    )
+
+
+_HOLDERS = {
+    "schwab": "Schwab 2010",
+    "le_huec": "Le Huec 2016",
+    "hyun": "Hyun 2019",
+    "gap": "Yilgor 2017, for the GAP score only",
+    "hasegawa": "Hasegawa 2016",
+    "incidence_classes": "theoretical values by class of incidence",
+    "lee": "Lee 2013",
+}
+
+
+def _rows_of(name: str, evidence: Evidence) -> tuple[Row, ...]:
+    if name == "gap":
+        return evidence.under("alignment.gap.ideal.relative_lumbar_lordosis.")
+    found = evidence.under(f"alignment.ideal_lordosis.{name}")
+    return found
+
+
+def _line(name: str, incidence: float, evidence: Evidence) -> float:
+    slope, offset = evidence.row(f"{name}.slope"), evidence.row(f"{name}.offset")
+    return slope.number * incidence + offset.number
+
+
+def _hasegawa(incidence: float, age: Fact | None, evidence: Evidence) -> float | None:
+    if age is None:
+        return None
+    per_year = evidence.row("alignment.ideal_lordosis.hasegawa.per_year").number
+    return _line("alignment.ideal_lordosis.hasegawa", incidence, evidence) + per_year * age.number
+
+
+def _of_class(incidence: float, evidence: Evidence) -> float:
+    """By the class of the incidence in whole degrees, as its source prints the classes."""
+    whole = round(incidence)
+    lines = evidence.row("alignment.ideal_lordosis.incidence_classes").table
+    line = next(line for line in lines if whole <= line.get("to", whole))
+    return incidence + float(line["lordosis_less_incidence"])
+
+
+def _lee(incidence: float, evidence: Evidence) -> float | None:
+    """None between and beyond the printed classes."""
+    for line in evidence.row("alignment.ideal_lordosis.lee").table:
+        if line["from"] <= incidence <= line["to"]:
+            return incidence + float(line["lordosis_less_incidence"])
+    return None
+
+
+def _largest(incidence: float, measured: Standing, evidence: Evidence) -> float:
+    name = "alignment.ideal_lordosis.largest"
+    per_kyphosis = evidence.row(f"{name}.per_kyphosis").number
+    kyphosis = measured.number(_LARGEST_KYPHOSIS)
+    return _line(name, incidence, evidence) + per_kyphosis * kyphosis
+
+
+# -- where the lordosis lies ----------------------------------------------------------------------
+
+
+@rule(
+    "alignment.lordosis_distribution",
+    reads=(LUMBAR_LORDOSIS, LOWER_LORDOSIS, POSTURE),
+    scores="ldi",
+    needs=(LUMBAR_LORDOSIS, LOWER_LORDOSIS),
+)
+def distribution(patient: Patient, evidence: Evidence) -> Finding | None:
+    """Lordosis distribution index: the part of the lordosis that lies between L4 and S1.
+
+    Source      bands of the GAP score (alignment.gap.lordosis_distribution_index.*,
+                alignment.gap.least_lordosis, alignment.distribution.*)
+    Population  222 patients operated on for spinal deformity, standing radiographs
+    Not for     supine images; a lumbar spine without lordosis
+    """
+    measured = standing(patient, (LUMBAR_LORDOSIS, LOWER_LORDOSIS))
+    if measured.nothing:
+        return None
+    least = evidence.row("alignment.gap.least_lordosis")
+    if measured.missing:
+        return not_answered(
+            "The lordosis distribution index", measured, evidence, rests_on=(least.name,)
+        )
+    index = lordosis_distribution(measured, evidence)
+    if index is None:
+        return Finding(
+            says=f"The lordosis distribution index cannot be computed: the lumbar lordosis is not "
+            f"more than {least.number:g}°.",
+            status=Status.NOT_APPLICABLE,
+            because=measured.because,
+            rests_on=(least,),
+        )
+    bands = evidence.under("alignment.gap.lordosis_distribution_index.")
+    met = next((row for row in bands if row.met(index)), None)
+    category = met.name.rpartition(".")[2] if met else "aligned"
+    return Finding(
+        says=f"Lordosis distribution index {index:.0f} %: {category.replace('_', ' ')}.",
+        value=index,
+        unit="%",
+        category=category,
+        because=measured.because,
+        rests_on=(*bands, least, *evidence.under("alignment.distribution.")),
+    )
