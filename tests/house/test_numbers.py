@@ -18,7 +18,10 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("alignment/geometry.py", 1.959964): "the normal distribution's 97.5 % point",
     ("alignment/geometry.py", 256): "draws for an error: method",
     ("alignment/geometry.py", 4): "steps for each landmark: two axes, there and back",
-    ("alignment/landmarks.py", 0.5): "which way endplates face, and whether they are turned about: method",
+    (
+        "alignment/landmarks.py",
+        0.5,
+    ): "which way endplates face, and whether they are turned about: method",
     ("bone/agents.py", 12): "months in a year",
     ("bone/fracture_risk.py", 10): "tenths, in rounding halves away from zero",
     ("bone/fracture_risk.py", 5): "half of ten, in rounding halves away from zero",
