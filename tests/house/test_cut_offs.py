@@ -23,6 +23,7 @@ ELSEWHERE = {
         f"alignment.gap.total.{name}_disproportioned": "a sum: tests/unit/alignment/test_scores.py"
         for name in ("moderately", "severely")
     },
+    "alignment.least_measured_slip": "no finding below: tests/unit/alignment/test_scores.py",
     "bone.dxa.vertebra_difference": "a difference of two facts: tests/unit/bone/test_both_sides.py",
     "bone.dxa.vertebrae_needed": "a count of facts: tests/unit/bone/test_both_sides.py",
     "bone.ost.women": "a score made of two facts: tests/unit/bone/test_both_sides.py",

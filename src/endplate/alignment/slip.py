@@ -21,16 +21,18 @@ def meyerding(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
 
     Source      Meyerding's grades as restated (alignment.meyerding.*)
     Population  adults and adolescents with spondylolisthesis, lateral radiographs
-    Not for     a slip backwards; a slip that is smaller than the error of its measurement
+    Not for     a slip backwards; a measured slip that is within its own error, or small
+                (alignment.least_measured_slip)
     """
     grades = evidence.under("alignment.meyerding.")
+    least = evidence.row("alignment.least_measured_slip")
     seen: set[str | None] = set()
     for slip in patient.facts(_SLIP):
         if slip.level in seen or slip.details.get("usable") == "no":
             continue
         seen.add(slip.level)
-        if slip.interval is not None and slip.interval[0] <= 0:
-            continue  # a slip that may be none at all; the measurement says so itself
+        if slip.interval is not None and (slip.interval[0] <= 0 or least.met(slip.number)):
+            continue  # a slip that may be none at all; the measurement stands with its error
         met = next((row for row in grades if row.met(slip.number)), None)
         where = f" at {slip.level}" if slip.level else ""
         if met is None:

@@ -9,6 +9,7 @@ import pytest
 
 from endplate import evidence
 from endplate.alignment.proportion import gap
+from endplate.alignment.slip import meyerding
 from endplate.cli.main import main
 
 from patients import patient
@@ -78,3 +79,17 @@ def test_a_lumbar_modifier_is_typed_as_it_is_printed(capsys):
             "thoracic_kyphosis@T5-T12=30"]  # fmt: skip
     assert main(line) == 0
     assert json.loads(capsys.readouterr().out)["findings"][0]["category"] == "1BN"
+
+
+@pytest.mark.parametrize(
+    "slip, interval, grades",
+    [
+        (4.9, (3.9, 5.9), []),
+        (5.0, (4.0, 6.0), ["I"]),
+        (12.0, (-1.0, 25.0), []),
+        (2.0, None, ["I"]),  # as a clinician states it
+    ],
+)
+def test_a_small_measured_slip_is_no_spondylolisthesis(slip, interval, grades):
+    known = standing().having("segment.listhesis_percent", slip, level="L4-L5", interval=interval)
+    assert [f.category for f in meyerding(known.known_on(), SHIPPED)] == grades
