@@ -109,7 +109,7 @@ def ours_points() -> None:
 
 
 def ours_heights() -> None:
-    found = _measured({"heights", "geometry", "canal", "discs"})
+    found = _measured({"heights", "geometry", "discs"})
     assert sum(f.what == "disc.height.middle" for f in found.facts) == len(LEVELS)
 
 
