@@ -13,8 +13,6 @@ ALWAYS = {0, 1, 2, 100, -1}
 
 # Literals that are no clinical numbers, each with the reason.
 ALLOWED: dict[tuple[str, float], str] = {
-    ("alignment/curves.py", 3): "vertebrae that a curve spans at least: method, not clinic",
-    ("alignment/curves.py", 4): "standard errors beyond which a curve has a side: method",
     ("alignment/geometry.py", 1.959964): "the normal distribution's 97.5 % point",
     ("alignment/geometry.py", 256): "draws for an error: method",
     ("alignment/geometry.py", 4): "steps for each landmark: two axes, there and back",

@@ -8,13 +8,12 @@ each coordinate in turn is moved by its standard error to either side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from endplate import vocabulary
-from endplate.alignment.curves import apex, curves
 from endplate.alignment.landmarks import (
     BODY,
     ENDS,
@@ -26,6 +25,7 @@ from endplate.alignment.landmarks import (
     Floats,
     Radiograph,
 )  # fmt: skip
+from endplate.cobb import LEAST_SPAN, Curve, curves
 from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem, Side, in_order
 from endplate.levels import Level
@@ -439,13 +439,27 @@ def _frontal_curves(
             away = _NORMAL_95 * curve.error
             interval = (curve.angle - away, curve.angle + away)
             details["standard_error"] = curve.error
-        if (farthest := apex(bodies, levels, curve)) is not None:
+        if (farthest := _apex(bodies, levels, curve)) is not None:
             details["apex"] = farthest
         yield Fact(
             what="spine.coronal_cobb_angle", value=curve.angle, unit="deg", on=film.on,
             level=f"{curve.first}-{curve.last}", side=curve.side, source=film.name, method=METHOD,
             interval=interval, posture=film.posture, details=details,
         )  # fmt: skip
+
+
+def _apex(bodies: Mapping[str, Floats], levels: Sequence[str], curve: Curve) -> str | None:
+    """The vertebra farthest out of the line between a curve's end vertebrae, if all are marked."""
+    run = levels[levels.index(curve.first) : levels.index(curve.last) + 1]
+    if curve.last == "S1":
+        run = run[:-1]
+    if len(run) < LEAST_SPAN or any(level not in bodies for level in run):
+        return None
+    middles = np.array([bodies[level] for level in run])
+    along = middles[0] - middles[-1]
+    out = middles - middles[-1]
+    across = np.abs(out[:, 0] * along[1] - out[:, 1] * along[0])
+    return run[int(across.argmax())]
 
 
 def _believable(film: Radiograph, facts: list[Fact], stack: Mapping[str, Floats]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from endplate import cobb
 from endplate.facts import Side
 from endplate.images.endplate import Endplate
 from endplate.images.frame import LEFT, POSTERIOR, Floats
@@ -20,10 +21,6 @@ from endplate.images.volume import Points
 
 METHOD = "endplate.curve_from_mask/1"
 
-# An angle between endplates spans so many vertebrae at least, or it is a disc's or a body's.
-_LEAST_SPAN = 3
-# The largest of many pairs is never zero: a curve has a side beyond so many standard errors.
-_CERTAIN = 4.0
 # The centroid curve: a spline with a knot for every so many vertebrae; the middle of a body is
 # known to about this part of a voxel, and drawn so often.
 _PER_KNOT = 3
@@ -112,12 +109,12 @@ class Leans:
 
     def extreme(self, *, kyphosis: bool) -> Angle | None:
         """The largest lordosis, or kyphosis (positive too), of all pairs of endplates."""
-        turned = self._lowers(self.forward)[None] - self.forward[0][:, None]
-        found = self._largest(-turned if kyphosis else turned, 0, len(self.levels))
+        bend = self._lowers(self.forward)[None] - self.forward[0][:, None]
+        found = cobb.largest(-bend if kyphosis else bend, 0, len(self.levels))
         if found is None:
             return None
-        (i, j), size = found
-        return Angle(first=self.levels[i], last=self.levels[j], estimate=size)
+        i, j, angle, error = found
+        return Angle(first=self.levels[i], last=self.levels[j], estimate=_estimate(angle, error))
 
     def curves(self, least: float) -> list[Angle]:
         """The frontal curves: the largest of all pairs, and those above and below it.
@@ -129,24 +126,11 @@ class Leans:
         least
             Smaller ones are no curves, degrees; the largest is told whatever it is.
         """
-        turned = self._lowers(self.left)[None] - self.left[0][:, None]
-        either = np.where(turned[..., :1] < 0, -turned, turned)
-        largest = self._largest(either, 0, len(self.levels))
-        if largest is None:
-            return []
-        (i, j), size = largest
-        sign = 1.0 if turned[i, j, 0] > 0 else -1.0
-        found = [self._frontal(i, j, size, sign)]
-        for low, high in ((0, i + 1), (j, len(self.levels))):
-            further = self._largest(-sign * turned, low, high)
-            if further is not None and further[1].value >= least:
-                found.append(self._frontal(*further[0], further[1], -sign))
-        return sorted(found, key=lambda c: self.levels.index(c.first))
-
-    def _frontal(self, i: int, j: int, size: Estimate, sign: float) -> Angle:
-        return Angle(
-            first=self.levels[i], last=self.levels[j], estimate=size, side=_side(size, sign)
-        )
+        found = cobb.curves(self.levels, self.left[0], self._lowers(self.left), least)
+        return [
+            Angle(first=c.first, last=c.last, estimate=_estimate(c.angle, c.error), side=c.side)
+            for c in found
+        ]
 
     def _lowers(self, leans: list[Points]) -> Points:
         """The lower end of each level: its inferior endplate, of S1 the superior one."""
@@ -155,38 +139,10 @@ class Leans:
             lower[-1] = leans[0][-1]
         return lower
 
-    def _largest(
-        self, turned: Points, low: int, high: int
-    ) -> tuple[tuple[int, int], Estimate] | None:
-        """The pair of levels with the largest angle between two places, and that angle.
 
-        The largest of many is likely one that was measured too large: its error is what the
-        largest of each draw is off by.
-        """
-        there = np.arange(len(self.levels))
-        apart = there[None] - there[:, None] >= _LEAST_SPAN - 1
-        inside = (there >= low) & (there < high)
-        pairs = np.argwhere(apart & inside[None] & inside[:, None] & ~np.isnan(turned).any(axis=2))
-        if not len(pairs):
-            return None
-        sizes = turned[pairs[:, 0], pairs[:, 1]]
-        best = sizes.argmax(axis=0)
-        value = float(sizes[best[0], 0])
-        if not value > 0:
-            return None
-        off = sizes.max(axis=0)[1:] - sizes[best[1:], 0]
-        i, j = pairs[best[0]]
-        return (int(i), int(j)), Estimate(value, float(np.sqrt(np.square(off).mean())))
-
-
-def _side(size: Estimate, sign: float) -> Side | None:
-    """The side of a frontal curve's convexity, where that is certain.
-
-    Leaning to the right above and to the left below (positive), the spine bulges to the left.
-    """
-    if size.value <= _CERTAIN * size.error:
-        return None
-    return "left" if sign > 0 else "right"
+def _estimate(angle: float, error: float | None) -> Estimate:
+    assert error is not None, "endplates are always drawn"
+    return Estimate(angle, error)
 
 
 def _lean(plates: Sequence[Endplate | None], towards: Points, up: Points) -> Points:
@@ -228,7 +184,7 @@ def apex(vertebrae: Mapping[str, Vertebra], curve: Angle, planes: Reference) -> 
         return None
     last = names.index(curve.last) if curve.last in names else len(names) - 1
     run = names[names.index(curve.first) : last + 1]
-    if len(run) < _LEAST_SPAN:
+    if len(run) < cobb.LEAST_SPAN:
         return None
     centres = np.array([vertebrae[n].frame.centre for n in run])
     line = unit(centres[0] - centres[-1])
@@ -278,7 +234,7 @@ def centroid_curve(
     size = estimate(sign * values)
     at = np.linspace(height[-1], height[0], len(lean))
     first, last = (names[int(np.argmin(np.abs(height - at[n])))] for n in (upper, lower))
-    return first, last, size, _side(size, sign)
+    return first, last, size, cobb.side(size.value, size.error, sign)
 
 
 def _leans_of_line(height: Floats, sideways: Floats) -> Points:

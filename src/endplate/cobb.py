@@ -1,4 +1,6 @@
-"""Frontal curves: the largest angle between endplates, those above and below it, and their apices.
+"""Cobb angles: the largest angle between any two endplates, and the frontal curves beside it.
+
+On a radiograph and in a mask alike, once it is known how far each endplate leans.
 
 Each is known by the draws of its endplates' inclinations, of which the first is as marked: the
 largest of many angles is likely one that came out too large, and its error has that in it.
@@ -6,16 +8,18 @@ largest of many angles is likely one that came out too large, and its error has 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from endplate.alignment.landmarks import Floats
 from endplate.facts import Side
 
+Floats = npt.NDArray[np.float64]
+
 # An angle between endplates spans so many vertebrae at least, or it is a disc's or a body's.
-_LEAST_SPAN = 3
+LEAST_SPAN = 3
 # The largest of many pairs is never zero: a curve has a side beyond so many standard errors.
 _CERTAIN = 4
 
@@ -54,27 +58,33 @@ def curves(levels: Sequence[str], upper: Floats, lower: Floats, least: float) ->
         A further curve that is smaller is none, degrees.
     """
     bend = lower[None] - upper[:, None]  # positive where the spine bulges to the left
-    whole = (0, len(levels))
-    found = _largest(np.where(bend[..., :1] < 0, -bend, bend), *whole)
+    found = largest(np.where(bend[..., :1] < 0, -bend, bend), 0, len(levels))
     if found is None:
         return []
     i, j = found[:2]
     sign = 1.0 if bend[i, j, 0] > 0 else -1.0
-    made = [_curve(levels, found, sign, largest=True)]
+    made = [_curve(levels, found, sign, is_largest=True)]
     for low, high in ((0, i + 1), (j, len(levels))):
-        further = _largest(-sign * bend, low, high)
+        further = largest(-sign * bend, low, high)
         if further is not None and further[2] >= least:
-            made.append(_curve(levels, further, -sign, largest=False))
+            made.append(_curve(levels, further, -sign, is_largest=False))
     return sorted(made, key=lambda curve: levels.index(curve.first))
 
 
-_Found = tuple[int, int, float, float | None]
+Found = tuple[int, int, float, float | None]
 
 
-def _largest(bend: Floats, low: int, high: int) -> _Found | None:
-    """The pair of levels between two places with the largest angle, that angle and its error."""
+def largest(bend: Floats, low: int, high: int) -> Found | None:
+    """The pair of levels between two places with the largest angle, that angle and its error.
+
+    Parameters
+    ----------
+    bend
+        The angle from each level's upper endplate to each level's lower one; (levels, levels,
+        draws), the first as measured; nan where an endplate is not known.
+    """
     there = np.arange(len(bend))
-    apart = there[None] - there[:, None] >= _LEAST_SPAN - 1
+    apart = there[None] - there[:, None] >= LEAST_SPAN - 1
     inside = (there >= low) & (there < high)
     pairs = np.argwhere(apart & inside[None] & inside[:, None] & ~np.isnan(bend).any(axis=2))
     if not len(pairs):
@@ -93,25 +103,19 @@ def _largest(bend: Floats, low: int, high: int) -> _Found | None:
     return int(i), int(j), angle, error
 
 
-def _curve(levels: Sequence[str], found: _Found, sign: float, *, largest: bool) -> Curve:
+def _curve(levels: Sequence[str], found: Found, sign: float, *, is_largest: bool) -> Curve:
     i, j, angle, error = found
-    side: Side | None = None
-    if error is not None and angle > _CERTAIN * error:
-        side = "left" if sign > 0 else "right"
     return Curve(
-        first=levels[i], last=levels[j], angle=angle, error=error, side=side, largest=largest
-    )
+        first=levels[i], last=levels[j], angle=angle, error=error,
+        side=None if error is None else side(angle, error, sign), largest=is_largest,
+    )  # fmt: skip
 
 
-def apex(bodies: Mapping[str, Floats], levels: Sequence[str], curve: Curve) -> str | None:
-    """The vertebra farthest out of the line between a curve's end vertebrae, if all are marked."""
-    run = levels[levels.index(curve.first) : levels.index(curve.last) + 1]
-    if curve.last == "S1":
-        run = run[:-1]
-    if len(run) < _LEAST_SPAN or any(level not in bodies for level in run):
+def side(angle: float, error: float, sign: float) -> Side | None:
+    """The side of a curve's convexity, where it is certain.
+
+    Leaning to the right above and to the left below (positive), the spine bulges to the left.
+    """
+    if angle <= _CERTAIN * error:
         return None
-    middles = np.array([bodies[level] for level in run])
-    along = middles[0] - middles[-1]
-    out = middles - middles[-1]
-    across = np.abs(out[:, 0] * along[1] - out[:, 1] * along[0])
-    return run[int(across.argmax())]
+    return "left" if sign > 0 else "right"
