@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from endplate.alignment.standing import PELVIC_INCIDENCE, POSTURE, not_answered, standing
 from endplate.evidence import Evidence
-from endplate.findings import Finding, PartValue, Status
+from endplate.findings import Finding, PartValue
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -53,15 +53,7 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
         within = evidence.row(f"{name}.aligned").met(abs(mismatch))
         parts["t4_l1"] = "aligned" if within else "mismatched"
     if measured.missing:
-        told = not_answered("The T4-L1-hip axis", measured, evidence)
-        return Finding(
-            says=told.says,
-            status=Status.UNKNOWN,
-            parts=parts,
-            because=told.because,
-            missing=told.missing,
-            rests_on=(*rows, *told.rests_on),
-        )
+        return not_answered("The T4-L1-hip axis", measured, evidence, rows=rows, parts=parts)
     off = measured.number(_L1) - target
     parts = {n: round(x, 6) if isinstance(x, float) else x for n, x in parts.items()}
     category = str(parts["t4_l1"])

@@ -61,13 +61,8 @@ def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
         return None
     rows = (*evidence.under("alignment.lenke."), *evidence.under("alignment.scoliosis."))
     if len(curves) < len(REGIONS):
-        told = not_answered("The Lenke type", standing(patient, _CURVES.values()), evidence)
-        return Finding(
-            says=told.says,
-            status=Status.UNKNOWN,
-            because=told.because,
-            missing=told.missing,
-            rests_on=(*rows, *told.rests_on),
+        return not_answered(
+            "The Lenke type", standing(patient, _CURVES.values()), evidence, rows=rows
         )
     largest = max(curves.values(), key=lambda f: f.number)
     if not evidence.row("alignment.scoliosis.least").met(largest.number):

@@ -138,15 +138,7 @@ def cervical_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
             rests_on=rows,
         )
     if measured.missing:
-        told = not_answered("Cervical deformity", measured, evidence)
-        return Finding(
-            says=told.says,
-            status=Status.UNKNOWN,
-            parts=parts,
-            because=told.because,
-            missing=told.missing,
-            rests_on=(*rows, *told.rests_on),
-        )
+        return not_answered("Cervical deformity", measured, evidence, rows=rows, parts=parts)
     return Finding(
         says="None of the sagittal criteria of cervical deformity is met; a coronal curve was not "
         "asked for.",

@@ -68,15 +68,10 @@ def gap(patient: Patient, evidence: Evidence) -> Finding | None:
     no_age = () if age else ("person.age",)
     flat = measured.has(LUMBAR_LORDOSIS, LOWER_LORDOSIS) and parts[_DISTRIBUTION] is None
     if measured.missing or no_age:
-        told = not_answered("The GAP score", measured, evidence, also_missing=no_age)
-        return Finding(
-            says=told.says,
-            status=Status.UNKNOWN,
-            parts=parts,
-            because=(*told.because, *((age,) if age else ())),
-            missing=told.missing,
-            rests_on=(*rows, *told.rests_on),
-        )
+        return not_answered(
+            "The GAP score", measured, evidence, rows=tuple(rows), parts=parts,
+            also_because=(age,) if age else (), also_missing=no_age,
+        )  # fmt: skip
     because = (*measured.because, *((age,) if age else ()))
     if flat:
         least = evidence.row("alignment.gap.least_lordosis")

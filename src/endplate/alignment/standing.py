@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from types import MappingProxyType
 
 from msgspec import Struct
 
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
-from endplate.findings import Finding, Status
+from endplate.findings import Finding, PartValue, Status
 from endplate.posture import Posture
 from endplate.record import Patient
 from endplate.vocabulary import concept
@@ -148,9 +149,15 @@ def contradiction(measured: Standing, evidence: Evidence) -> Finding | None:
 
 
 def not_answered(
-    name: str, measured: Standing, evidence: Evidence, *, also_missing: tuple[str, ...] = (),
-    rests_on: tuple[str, ...] = (),
-) -> Finding:  # fmt: skip
+    name: str,
+    measured: Standing,
+    evidence: Evidence,
+    *,
+    rows: tuple[Row, ...] = (),
+    parts: Mapping[str, PartValue] = MappingProxyType({}),
+    also_because: tuple[Fact, ...] = (),
+    also_missing: tuple[str, ...] = (),
+) -> Finding:
     """That a score cannot be given, with the posture, the day or the lack that is in the way."""
     reasons = _of_another_posture(measured)
     if measured.earlier:
@@ -160,15 +167,20 @@ def not_answered(
     lacking = [w for w in (*measured.missing, *also_missing) if w not in told]
     if lacking:
         reasons.append(f"{_listed(concept(w).name for w in lacking)} not known")
-    rows = [evidence.row(n) for n in rests_on]
     if measured.refused:
-        rows += evidence.under("alignment.posture.")
+        rows = (*rows, *evidence.under("alignment.posture."))
     return Finding(
         says=f"{name} cannot be given: {'; '.join(reasons)}.",
         status=Status.UNKNOWN,
-        because=(*measured.because, *(f for f, _ in measured.refused), *measured.earlier),
+        parts=dict(parts),
+        because=(
+            *measured.because,
+            *(f for f, _ in measured.refused),
+            *measured.earlier,
+            *also_because,
+        ),
         missing=(*measured.missing, *also_missing),
-        rests_on=tuple(rows),
+        rests_on=rows,
     )
 
 

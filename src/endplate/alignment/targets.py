@@ -247,9 +247,7 @@ def distribution(patient: Patient, evidence: Evidence) -> Finding | None:
         return None
     least = evidence.row("alignment.gap.least_lordosis")
     if measured.missing:
-        return not_answered(
-            "The lordosis distribution index", measured, evidence, rests_on=(least.name,)
-        )
+        return not_answered("The lordosis distribution index", measured, evidence, rows=(least,))
     index = lordosis_distribution(measured, evidence)
     if index is None:
         return Finding(
