@@ -309,7 +309,7 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
                 got, check = type(problem).__name__, "it"
             else:
                 thing, needed = f"--scheduler {scheduler}", "A Dask scheduler that answers"
-                got, check = _why_unreached(problem), "the address, such as tcp://HOST:8786"
+                got, check = _why_unreached(problem, scheduler), "the address, such as tcp://HOST:8786"
             raise InputProblem(
                 f"{thing}: cannot be used. {needed} is needed; {got}. Check {check}, and run the "
                 f"same command again: finished cases are kept."
@@ -323,21 +323,24 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             ) from None
 
 
-def _why_unreached(problem: BaseException) -> str:
+def _why_unreached(problem: BaseException, address: str) -> str:
     """Why a scheduler's address gave no connection."""
+    from distributed.comm import get_address_host_port
+
     if isinstance(problem, ValueError):
         return "this is no address of one"
     if isinstance(problem, MemoryError):  # the first bytes are taken for the length of an answer
         return "what answers there is none"
-    chain, seen = problem.__cause__, [str(problem)]
-    while chain is not None:
-        if isinstance(chain, socket.gaierror):
-            return "no machine of that name is known"
-        seen.append(f"{type(chain).__name__} {chain}")
-        chain = chain.__cause__
-    if any("ConnectionRefused" in text for text in seen):
+    try:  # Dask tries again and again, and not always tells why: one try of our own is plain
+        with socket.create_connection(get_address_host_port(address), timeout=_CONNECT):
+            pass
+    except socket.gaierror:
+        return "no machine of that name is known"
+    except ConnectionRefusedError:
         return "nothing listens there (connection refused)"
-    if any("Timed out" in text for text in seen):
+    except OSError:
+        return f"nothing answered within {_CONNECT:g} s"
+    if "Timed out" in str(problem) or isinstance(problem, TimeoutError):
         return f"nothing answered within {_CONNECT:g} s"
     return f"the connection failed ({type(problem).__name__})"
 
