@@ -348,3 +348,34 @@ def test_an_image_of_unknown_modality_costs_only_itself(small_case, tmp_path, ca
 
 def levels_said(found):
     return next(f["says"] for f in found["findings"] if f["rule"] == "measurement.levels")
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ('posture = "standing"', "header says supine and case.toml standing"),
+        ('modality = "MR"', "header says CT and case.toml MR"),
+    ],
+)
+def test_a_header_that_disagrees_with_the_case_file_counts(small_case, tmp_path, line, says):
+    (small_case / "case.toml").write_text(line + "\n")
+    assert (
+        main(["plan", str(small_case), "--out", str(tmp_path / "out"), "--on", "2026-11-01"]) == 0
+    )
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert any(says in problem["says"] for problem in plan["problems"])
+    measured = [f for f in plan["facts"] if f["what"] == "pelvis.sacral_slope"]
+    measured += [f for f in plan["facts"] if f["what"] == "spine.lumbar_lordosis"]
+    measured += [f for f in plan["facts"] if f["what"] == "ct.hounsfield.three_location"]
+    assert measured and {f["posture"] for f in measured} == {"supine"}
+
+
+@pytest.mark.parametrize("posture, told", [("standing", True), ("supine", False)])
+def test_a_posture_that_the_header_contradicts_is_said(small_case, capsys, posture, told):
+    given = ["--image", str(small_case / "ct"), "--mask", str(small_case / "mask.nii.gz")]
+    only = ["--only", "hounsfield", "--levels", "L3", "--posture", posture, "--json"]
+    assert main(["measure", *given, *only]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {fact["posture"] for fact in said["facts"]} == {posture}
+    noted = [p for p in said["problems"] if p["problem"] == "measurement.posture_said_otherwise"]
+    assert bool(noted) == told

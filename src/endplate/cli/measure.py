@@ -247,6 +247,7 @@ def study(request: Request, begin: Callable[[str], None] = lambda step: None) ->
         begin("reading")
     volume, problems, series = _image(request.image)
     volume = _with_modality(volume, request.modality)
+    problems = [*problems, *_other_posture(volume, request.posture)]
     masks = []
     drawn: Mapping[str, bytes] = {}
     if request.segmenter:
@@ -321,6 +322,21 @@ def read_image(path: Path, modality: str | None = None) -> tuple[Volume, list[Pr
     """
     volume, problems, _ = _image(path)
     return _with_modality(volume, modality), problems
+
+
+def _other_posture(volume: Volume, stated: str | None) -> list[Problem]:
+    """That the posture stated is not that of the header; upright scanners have no word there."""
+    header = volume.acquisition.posture
+    if not stated or Posture.UNKNOWN in (header, stated) or header == stated:
+        return []
+    return [
+        Problem(
+            problem="measurement.posture_said_otherwise",
+            where=volume.name,
+            says=f"The image's header says {header}; it was measured as {stated}, which was said.",
+            try_=("Leave --posture out if the header is right.",),
+        )
+    ]
 
 
 def _with_modality(volume: Volume, modality: str | None) -> Volume:

@@ -15,7 +15,9 @@ from endplate.exchange.files import write_files
 from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding
 from endplate.images.gates import told
+from endplate.images.volume import Volume
 from endplate.plan.care_plan import CarePlan, arranged, findings_of
+from endplate.posture import Posture
 from endplate.record import PatientRecord
 from endplate.report.html import Picture, ReportInput, html, pdf
 
@@ -110,12 +112,11 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
     facts: list[Fact] = []
     pictures: list[Picture] = []
     problems = list(noted)
-    posture = case.record.facts and next(
-        (str(f.value) for f in case.record.facts if f.what == "imaging.posture"), None
-    )
     tall = [f for f in case.record.facts if f.what == "person.height"]
     newest = max(tall, key=lambda f: f.on or date.min, default=None)
     for number, (image, mask) in enumerate(pairs, 1):
+        problems += _said_otherwise(case, image)
+        posture = "" if image.acquisition.posture is not Posture.UNKNOWN else case.posture
         try:
             found = measure(
                 image, mask, posture=posture or None, modality=case.modality or None,
@@ -134,6 +135,26 @@ def _measured(case: Case) -> tuple[list[Fact], list[Picture], list[Problem]]:
             Picture(f"{prefix}{p.name}", p.content, p.caption, p.alt) for p in found.pictures
         ]
     return facts, pictures, problems
+
+
+def _said_otherwise(case: Case, image: Volume) -> list[Problem]:
+    """Where case.toml and an image's own header disagree, that the header counts for that image."""
+    header = {
+        "modality": image.acquisition.modality,
+        "posture": str(image.acquisition.posture).removesuffix(Posture.UNKNOWN),
+    }
+    stated = {"modality": case.modality, "posture": case.posture}
+    return [
+        Problem(
+            problem=f"case.{what}_said_otherwise",
+            where=image.name,
+            says=f"The image's header says {header[what]} and case.toml {said}. For this image its "
+            f"header counts; case.toml speaks for images whose files do not say it.",
+            try_=(f"Correct {what} in case.toml if it is meant for this image.",),
+        )
+        for what, said in stated.items()
+        if said and header[what] and said != header[what]
+    ]
 
 
 def _without_copies(known: Sequence[Fact], measured: Sequence[Fact]) -> list[Fact]:

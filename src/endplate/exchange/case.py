@@ -68,6 +68,8 @@ class Case:
         What the clinic calls the case, if it says so.
     modality
         What the images are whose files do not say it: ``CT`` or ``MR``; empty if nobody said.
+    posture
+        How the person lay in the images whose files do not say it; empty if nobody said.
     levels_confirmed
         Whether a person has confirmed which label of the masks is which vertebra.
     """
@@ -80,6 +82,7 @@ class Case:
     masks: tuple[Mask, ...] = ()
     title: str = ""
     modality: str = ""
+    posture: str = ""
     levels_confirmed: bool = False
 
 
@@ -156,6 +159,7 @@ def read_case(folder: Path, today: date) -> Case:
         masks=tuple(masks),
         title=settings.get("title", ""),
         modality=settings.get("modality", ""),
+        posture=settings.get("posture", ""),
         levels_confirmed="levels_confirmed" in settings,
     )
 

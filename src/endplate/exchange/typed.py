@@ -77,7 +77,8 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
             f"else. Write true once a person has counted the vertebrae on the image."
         )
     confirmed = {"levels_confirmed": "true"} if data.get("levels_confirmed") else {}
-    return {k: str(data[k]) for k in ("labels", "title", "modality") if k in data} | confirmed
+    said = ("labels", "title", "modality", "posture")
+    return {k: str(data[k]) for k in said if k in data} | confirmed
 
 
 def _default_day(table: Mapping[str, Any], name: str, outer: Day, file: str, intake: Intake) -> Day:

@@ -105,7 +105,8 @@ def write_series(
 
 
 def _ds(numbers: npt.ArrayLike) -> list[str]:
-    return [format_number_as_ds(float(n)) for n in np.asarray(numbers)]
+    # What is left of a rounding, such as 6e-17, is no number that anybody measured.
+    return [format_number_as_ds(float(n)) for n in np.round(np.asarray(numbers, float), 12)]
 
 
 def _directions(volume: Volume) -> tuple[list[str], list[str]]:
