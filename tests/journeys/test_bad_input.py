@@ -373,7 +373,7 @@ def test_a_header_that_disagrees_with_the_case_file_counts(small_case, tmp_path,
 @pytest.mark.parametrize("posture, told", [("standing", True), ("supine", False)])
 def test_a_posture_that_the_header_contradicts_is_said(small_case, capsys, posture, told):
     given = ["--image", str(small_case / "ct"), "--mask", str(small_case / "mask.nii.gz")]
-    only = ["--only", "hounsfield", "--levels", "L3", "--posture", posture, "--json"]
+    only = ["--only", "attenuation", "--levels", "L3", "--posture", posture, "--json"]
     assert main(["measure", *given, *only]) == 0
     said = json.loads(capsys.readouterr().out)
     assert {fact["posture"] for fact in said["facts"]} == {posture}
