@@ -54,6 +54,11 @@ _FOOTPRINT = 0.8
 # What ends so near to the image's border (voxels) may have been cut by it.
 _BORDER = 1.5
 _SETTLED = float(np.cos(np.radians(0.1)))
+# The face is looked for level with the endplate above it, and leaning forwards and backwards by so
+# many degrees: under a steep lumbosacral angle the back of the sacrum is as near.
+_LEANING = (0.0, 25.0, -25.0, 45.0)
+# A face of less than this part of the depth and width of the endplate above is none of S1.
+_LEAST_FACE = 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -151,7 +156,37 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
     if above is None:
         raise NotMeasurable("no vertebra above it was measured, from which to look for it")
     block = Block.joined(*there)
-    frame = _below(block, above)
+    below = _below(block, above)
+    size = np.array([above.width, above.depth])
+    seen: list[tuple[float, int, Frame]] = []
+    problems: list[NotMeasurable] = []
+    for degrees in _LEANING:
+        try:
+            face, across, along = _face(block, _leaning(below, degrees))
+        except NotMeasurable as problem:
+            problems.append(problem)
+            continue
+        ratios = np.array([np.ptp(across), np.ptp(along)]) / size
+        if ratios.min() >= _LEAST_FACE:
+            seen.append((float(np.abs(np.log(ratios)).sum()), len(seen), face))
+    if not seen:
+        alike = f"no face below {above.level} is as large as an endplate"
+        raise problems[0] if problems else NotMeasurable(alike)
+    found = endplate(block, min(seen)[-1], superior=True, waisted=False)
+    ends = [(x, y, 0.0) for x in (-0.5, 0.5) for y in (-0.5, 0.5)]
+    corners = found.frame.to_world(np.array(ends) * [found.width, found.depth, 0.0])
+    if not inside(block, corners).all():
+        raise NotMeasurable("the field of view cuts it")
+    if np.linalg.norm(found.centre - above.inferior.centre) > FARTHEST_DISC:
+        raise NotMeasurable(f"the bone below {above.level} is too far off to be the top of S1")
+    return found
+
+
+_Span = tuple[float, float]
+
+
+def _face(block: Block, frame: Frame) -> tuple[Frame, _Span, _Span]:
+    """The flat face that is found from a first frame on the bone, and its ends across and along."""
     step = float(np.clip(block.volume.voxel_volume ** (1 / 3), *_STEP))
     for near in np.maximum(_NEAR[0] * 0.75 ** np.arange(_ROUNDS), _NEAR[1]):
         plane = _flat(block.seen(frame, _LOW, _HIGH, step), float(near))
@@ -162,14 +197,14 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
         frame = Frame(turned.to_world([sum(across) / 2, sum(along) / 2, 0.0]), turned.axes)
         if settled and near == _NEAR[1]:
             break
-    found = endplate(block, frame, superior=True, waisted=False)
-    ends = [(x, y, 0.0) for x in (-0.5, 0.5) for y in (-0.5, 0.5)]
-    corners = found.frame.to_world(np.array(ends) * [found.width, found.depth, 0.0])
-    if not inside(block, corners).all():
-        raise NotMeasurable("the field of view cuts it")
-    if np.linalg.norm(found.centre - above.inferior.centre) > FARTHEST_DISC:
-        raise NotMeasurable(f"the bone below {above.level} is too far off to be the top of S1")
-    return found
+    return frame, across, along
+
+
+def _leaning(frame: Frame, degrees: float) -> Frame:
+    """The frame leaning forwards about its axis to the left."""
+    angle = np.radians(degrees)
+    cranial = np.cos(angle) * frame.axes[:, CRANIAL] - np.sin(angle) * frame.axes[:, POSTERIOR]
+    return Frame.of(frame.centre, cranial, frame.axes[:, POSTERIOR])
 
 
 def inside(block: Block, points: Points) -> Bools:

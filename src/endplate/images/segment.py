@@ -19,8 +19,11 @@ from endplate.images.volume import Points
 METHOD = "endplate.segment_from_mask/1"
 
 _NAMES = ("anterior", "middle", "posterior")
-# An edge is the end of an outline, known less well than its middle by this factor.
-_EDGES = 1.1
+# An edge is the end of an outline, known about as well as its middle is said to be.
+_EDGES = 0.95
+# Of a body's height, one end is known this well, as a part of how well the height is: somewhat
+# better than the half of it, for a height also depends on where along the body it is taken.
+_OF_HEIGHT = 0.62
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -48,7 +51,7 @@ class Surface:
         return cls(
             plate=plate,
             points={n: vertebra.lines[n][end] for n in _NAMES},
-            errors={n: float(vertebra.heights[n].error / np.sqrt(2)) for n in _NAMES},
+            errors={n: _OF_HEIGHT * vertebra.heights[n].error for n in _NAMES},
         )
 
     @classmethod

@@ -408,3 +408,22 @@ def test_a_deeply_hollowed_vertebra_is_measured_with_its_error():
     assert abs(fact.number - true) < 2.5 * fact.details["standard_error"]
     assert fact.details["standard_error"] > 1
     assert got["vertebra.superior_endplate_concavity", "L1", None].number > 4
+
+
+@pytest.mark.parametrize(
+    "sacral_slope, lordosis, turned", [(50, 68, 0.15), (56, 60, 0.0), (56, 76, 0.0)]
+)
+def test_the_back_of_a_steep_sacrum_is_not_taken_for_its_top(sacral_slope, lordosis, turned):
+    pelvis = Pelvis(incidence=sacral_slope - 10, sacral_slope=sacral_slope)
+    lying = Rotation.from_rotvec([turned, 0, 0]).as_matrix()
+    steep = phantom(
+        Spine(first="L4", lordosis=lordosis, pelvis=pelvis, turned=lying),
+        Scan(spacing=(3, 3, 3), offset=(0.5, 0.9, 0.9), soft_tissue=False, noise=0.0),
+    )
+    seen = numbers(measure(None, steep.mask, quantities={"geometry"}))
+    for what, true in (
+        ("pelvis.pelvic_incidence", steep.truth.pelvis.incidence),
+        ("pelvis.sacral_slope", steep.truth.pelvis.sacral_slope),
+    ):
+        fact = seen[what, None, None]
+        assert abs(fact.number - true) < 3 * fact.details["standard_error"] < 6, what
