@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from endplate.exchange.fhir.read import observation as module
@@ -79,6 +79,15 @@ MORE = {
 @given(
     st.fixed_dictionaries({name: st.sampled_from(those) for name, those in ELEMENTS.items()}),
     st.lists(st.sampled_from(sorted(MORE)), max_size=1),
+)
+@example(
+    elements={
+        "status": "final",
+        "code": coded("person.postmenopausal"),  # a question of yes or no
+        "effectiveDateTime": "2026-01-31",
+        "valueQuantity": quantity(1, "mg/dL"),
+    },
+    more=[],
 )
 def test_both_ways_say_the_same(elements, more):
     made = observation(**elements, **{name: MORE[name] for name in more})

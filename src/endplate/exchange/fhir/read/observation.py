@@ -93,6 +93,7 @@ def _taken_as_usual(resource: Resource) -> bool:
         usual = (
             json["status"] in STATUSES.fine
             and target is not None
+            and target.concept.kind == "number"
             and there is not None
             and not there.doubts
             and json["effectiveDateTime"][10:11] in ("", "T")
