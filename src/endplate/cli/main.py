@@ -228,7 +228,9 @@ def alignment_measure(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write alignment.json and pictures here.", readable=False),
+        typer.Option(
+            "--out", metavar="DIR", help="Write alignment.json and pictures here.", readable=False
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:

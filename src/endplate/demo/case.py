@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from endplate.demo.person import BORN, SCANNED, case_toml, record_json
 from endplate.demo import radiographs
+from endplate.demo.person import BORN, SCANNED, case_toml, record_json
 from endplate.demo.phantom import demonstration
 from endplate.exchange import nifti
 from endplate.exchange.dicom.series import Identity

@@ -76,8 +76,8 @@ def lateral() -> dict[str, Vector]:
         "left femoral_head.centre": np.array([4.0, 2.0]),
         "right femoral_head.centre": np.array([-4.0, -2.0]),
         "dens.tip": at + 16 * _up(lean),
-        "external_auditory_meatus": at + [6, 34],
-        "chin": at + [74, -8],
+        "external_auditory_meatus": [*at, 6, 34],
+        "chin": [*at, 74, -8],
         "brow": at + [74, -8] + 118 * _up(3),
     }
     return found
@@ -130,4 +130,6 @@ def _endplate(
     name: str, middle: Vector, lean: float, size: float, ends: tuple[str, str]
 ) -> dict[str, Vector]:
     half = _up(lean + 90) * size / 2
-    return {f"{name}_endplate.{end}": middle + s * half for end, s in zip(ends, (1, -1), strict=True)}
+    return {
+        f"{name}_endplate.{end}": middle + s * half for end, s in zip(ends, (1, -1), strict=True)
+    }

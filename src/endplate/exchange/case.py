@@ -335,6 +335,7 @@ class _Films:
         self.measured: list[Radiograph] = []
         self._intake, self._files, self._evidence = intake, files, evidence
         self._said = said
+        self._used: set[str] = set()
         self._read: list[Radiograph] = []
 
     def takes(self, path: Path, name: str) -> bool:
@@ -352,8 +353,12 @@ class _Films:
 
     def _of(self, path: Path, name: str) -> Mapping[str, Any] | None:
         """What case.toml says of a file, by its place in the folder or by its name alone."""
-        said: Mapping[str, Any] | None = self._said.get(name, self._said.get(path.name))
-        return said
+        for known in (name, path.name):
+            if known in self._said:
+                self._used.add(known)
+                said: Mapping[str, Any] = self._said[known]
+                return said
+        return None
 
     def read(self, path: Path, name: str) -> None:
         """Read one file, or note why it cannot be used."""
@@ -382,11 +387,19 @@ class _Films:
     def _refuse(self, short: str, name: str, says: str) -> None:
         says = says.removeprefix(f"{name}: ").removeprefix(f"{short}: ")
         says = says[:1].upper() + says[1:]
-        self._intake.problem("alignment.landmarks_not_used", says, name)
+        where = f'What it does not say itself is said in case.toml, under [landmarks."{short}"].'
+        self._intake.problem("alignment.landmarks_not_used", says, name, (where,))
         self._files.append(FileRead(name, "landmarks, not used", says))
 
     def measure(self) -> None:
         """Measure what was read; of two films that nothing tells apart neither is taken."""
+        for name in sorted(set(self._said) - self._used):
+            self._intake.problem(
+                "alignment.no_such_file",
+                "Names a file of landmarks that is not there, or is none; nothing was done.",
+                f"{typed.CASE_FILE}: landmarks.{name}",
+                ("Write the file's name as it stands in the folder.",),
+            )
         alike: dict[tuple[Any, ...], list[Radiograph]] = {}
         for film in self._read:
             alike.setdefault((film.view, film.posture, film.on), []).append(film)

@@ -7,13 +7,14 @@ a table beside it that says the same in words and numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from endplate import vocabulary
 from endplate.alignment.geometry import METHOD
 from endplate.alignment.landmarks import Radiograph
-from endplate.evidence import Evidence, Row as EvidenceRow
+from endplate.evidence import Evidence
+from endplate.evidence import Row as EvidenceRow
 from endplate.facts import Fact
 from endplate.findings import AnyFinding, Status
 from endplate.posture import UPRIGHT, Posture
@@ -316,7 +317,7 @@ def _row(
 
 def _named(name: str, level: str | None) -> str:
     """A concept's name without its explanation, with the level where that does not say it."""
-    short = name.split(" (")[0].split(",")[0]
+    short = name.split(" (", maxsplit=1)[0].split(",", maxsplit=1)[0]
     return short if level is None or level in short else f"{short} {level}"
 
 
@@ -331,8 +332,8 @@ def _aligned_by_gap(
             continue
         # The index is made by the score itself; the angles must be those that it was made of.
         ideal = 0.0 if part == _INDEX else fact.number - deviation
-        is_used = round(fact.number - deviation, 3) == 0 if part == _INDEX else (
-            fact in finding.because
+        is_used = (
+            round(fact.number - deviation, 3) == 0 if part == _INDEX else (fact in finding.because)
         )
         if not is_used:
             continue

@@ -104,7 +104,14 @@ class Drawing:
         self.lines: list[Line] = []
 
     def line(
-        self, start: At, end: At, colour: str, thickness: float, dash: str = "", *, clear: bool = True
+        self,
+        start: At,
+        end: At,
+        colour: str,
+        thickness: float,
+        dash: str = "",
+        *,
+        clear: bool = True,
     ) -> None:
         """A line; labels keep `clear` of it where they can."""
         dashed = f' stroke-dasharray="{dash}"' if dash else ""

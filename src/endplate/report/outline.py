@@ -18,13 +18,15 @@ from endplate.alignment.geometry import ahead, derived, inclination
 from endplate.alignment.landmarks import ENDS, HEAD, HIPS, SECOND, SIDES, Floats
 from endplate.levels import Level
 from endplate.report.charts import BLUE, GREY, INK, RULE, VERMILLION
-from endplate.report.drawing import At, Drawing, Line, shortened, width
+from endplate.report.drawing import At, Drawing, shortened, width
 
 Role = Literal["current", "target", "plan"]
 
-WIDTH = 600
-_TALLEST = 760.0  # of the spine itself; its picture is as much lower as the film shows less
-_LEVEL, _SMALL = 11, 11.5  # sizes of text
+WIDTH = 480
+_TALLEST, _WITH_LEGS = 700.0, 960.0  # of what is drawn, where the film shows that much
+_PLATE = 70.0  # and no endplate is longer than this
+_BEFORE = 13  # so much nearer must a label's place be to stand before a body and not behind it
+_LEVEL, _SMALL = 12, 12.5  # sizes of text
 _BARS = (200, 100, 50, 20, 10, 5)  # mm that a scale bar may stand for
 _HIP_AXIS, _SACRUM, _C7 = "hip axis", "S1 superior endplate", "C7 body"
 
@@ -101,7 +103,8 @@ def sagittal(
         By what its ids begin, where a page has several.
     """
     found = [derived(o.points, "lateral") for o in outlines]
-    sheet = _Sheet(outlines, calibrated=calibrated, marks=("P posterior", "anterior A"))
+    marks = ("P posterior", "anterior A")
+    sheet = _Sheet(outlines, found, calibrated=calibrated, marks=marks)
     for outline, shape in zip(outlines, found, strict=True):
         if outline.tolerance:
             sheet.band(outline, shape)
@@ -166,8 +169,8 @@ def coronal(
 ) -> str:
     """The spine from the front, the patient's left to the right, its curves linked, as SVG text."""
     shape = derived(outline.points, "frontal")
-    sheet = _Sheet([outline], calibrated=calibrated, marks=("R patient's right", "patient's left L"),
-                   beside=150.0)  # fmt: skip
+    marks = ("R patient's right", "patient's left L")
+    sheet = _Sheet([outline], [shape], calibrated=calibrated, marks=marks, beside=132.0)
     sheet.spine(outline, shape, "frontal")
     says = _central_line(sheet, outline, shape, calibrated=calibrated)
     for pair in pairs:
@@ -213,15 +216,20 @@ class _Sheet:
     def __init__(
         self,
         outlines: Sequence[Outline],
+        shapes: Sequence[Mapping[str, Floats]],
         *,
         calibrated: bool,
         marks: tuple[str, str],
-        beside: float = 92.0,
+        beside: float = 76.0,
     ) -> None:
         points = np.array([at for o in outlines for at in o.points.values()])
         low, high = points.min(axis=0), points.max(axis=0)
         size = np.maximum(high - low, 1e-9)
-        self.scale = float(min((WIDTH - 2 * beside) / size[0], _TALLEST / size[1]))
+        tallest = _WITH_LEGS if any("ankle" in n for o in outlines for n in o.points) else _TALLEST
+        longest = max((float(np.linalg.norm(p[0] - p[1])) for s in shapes for _, p in _plates(s)),
+                      default=0.0)  # fmt: skip
+        room = [(WIDTH - 2 * beside) / size[0], tallest / size[1]]
+        self.scale = float(min(*room, _PLATE / longest if longest else np.inf))
         self.top = 62.0 + 20 * len(outlines)
         self.bottom = self.top + float(size[1]) * self.scale
         left = (WIDTH - float(size[0]) * self.scale) / 2
@@ -289,7 +297,7 @@ class _Sheet:
                 self.drawing.line(self.at(start), self.at(end), RULE, 0.9)
         for start, end in pairwise(_line(shape)):
             self.drawing.line(self.at(start), self.at(end), style.colour, 0.9, style.dash)
-        for start, end in _other_lines(shape, view):
+        for start, end in _other_lines(shape, view, face=outline.role == "current"):
             self.drawing.line(self.at(start), self.at(end), style.colour, 1.1, style.dash)
         in_plates = set()
         for name, plate in _plates(shape):
@@ -303,6 +311,8 @@ class _Sheet:
                     self.drawing.circle(self.at(end), 2.6, style.colour, hollow=True)
         for name, at in outline.points.items():
             is_hip = name in _HEADS
+            if name in _OF_THE_HEAD and outline.role != "current":
+                continue
             if is_hip or name not in in_plates:
                 self.drawing.circle(
                     self.at(at), 6.5 if is_hip else 2.2, style.colour,
@@ -395,29 +405,28 @@ class _Sheet:
         for name, word in _HEAD_WORDS.items():
             if name in shape:
                 x, y = self.at(shape[name])
-                self.drawing.label([word], [*_around((x, y), (1, 0), 3, width(word, 10))], 10, GREY)
+                self.drawing.label([word], [*_around((x, y), (1, 0), 3, width(word, 11))], 11, GREY)
 
 
 _HEAD_WORDS = {
     "dens.tip": "dens", "external_auditory_meatus": "ear", "chin": "chin", "brow": "brow",
     "knee": "knee", "ankle": "ankle",
 }  # fmt: skip
+_OF_THE_HEAD = frozenset({*_HEAD_WORDS} - {"knee", "ankle"})
 _HEADS = (HEAD, HEAD + SECOND, HIPS, *(f"{side} {HEAD}" for side in SIDES))
 
 
-def _around(
-    at: At, away: At, half: float, wide: float
-) -> Iterator[tuple[At, At | None]]:
-    """Places for a label round a body: straight behind it first, then aslant, then before it."""
-    for side in (1.0, -1.0):
-        for step in range(0, 120, 6):
-            for turn in (0, 20, -20, 40, -40):
-                c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
-                way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
-                reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 14) / 2 + step
-                whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
-                middle = at[0] + way[0] * reach, at[1] + way[1] * reach
-                yield middle, whence if step > 6 else None
+def _around(at: At, away: At, half: float, wide: float) -> Iterator[tuple[At, At | None]]:
+    """Places for a label round a body: behind it first, then before it, then farther off."""
+    steps = [(n, side) for n in range(0, 120, 6) for side in (1.0, -1.0)]
+    for step, side in sorted(steps, key=lambda s: s[0] + (0 if s[1] > 0 else _BEFORE)):
+        for turn in (0, 20, -20, 40, -40):
+            c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
+            way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
+            reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
+            whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
+            middle = at[0] + way[0] * reach, at[1] + way[1] * reach
+            yield middle, whence if step > 6 else None
 
 
 def _place(shape: Mapping[str, Floats], level: Level) -> tuple[Floats, At, float] | None:
@@ -455,10 +464,12 @@ def _line(shape: Mapping[str, Floats]) -> list[Floats]:
     return found + ([shape[_SACRUM].mean(axis=0)] if _SACRUM in shape else [])
 
 
-def _other_lines(shape: Mapping[str, Floats], view: str) -> Iterator[tuple[Floats, Floats]]:
+def _other_lines(
+    shape: Mapping[str, Floats], view: str, *, face: bool
+) -> Iterator[tuple[Floats, Floats]]:
     """Lines between other points: sacrum to hips, hips to each other, the face, the legs."""
     hips = shape.get(_HIP_AXIS)
-    pairs = [("chin", "brow")]
+    pairs = [("chin", "brow")] if face else []
     pairs += [(f"{side}knee", f"{side}ankle") for side in ("", "left ", "right ")]
     if view == "frontal":
         pairs.append((f"left {HEAD}", f"right {HEAD}"))

@@ -100,9 +100,7 @@ def strip(rows: Sequence[Row], title: str = "Alignment parameters", key: str = "
     for row, height in zip(rows, heights, strict=True):
         _row(drawing, row, top, height)
         top += height
-    says = "; ".join(
-        f"{r.name}: {', '.join(_printed(r)) or 'not known'}" for r in rows
-    )
+    says = "; ".join(f"{r.name}: {', '.join(_printed(r)) or 'not known'}" for r in rows)
     return drawing.svg(key, title, f"One row for each parameter. {says}.", _pattern(key)).replace(
         "url(#band)", f"url(#{key}-band)"
     )
