@@ -72,13 +72,14 @@ def lateral() -> dict[str, Vector]:
             at = at + gap * _up(lean - angle / 2)
             lean -= angle
             found |= _endplate(f"{level} {name}", at, lean, depth, ("anterior", "posterior"))
+    chin = at + np.array([74.0, -8.0])
     found |= {
         "left femoral_head.centre": np.array([4.0, 2.0]),
         "right femoral_head.centre": np.array([-4.0, -2.0]),
         "dens.tip": at + 16 * _up(lean),
-        "external_auditory_meatus": [*at, 6, 34],
-        "chin": [*at, 74, -8],
-        "brow": at + [74, -8] + 118 * _up(3),
+        "external_auditory_meatus": at + np.array([6.0, 34.0]),
+        "chin": chin,
+        "brow": chin + 118 * _up(3),
     }
     return found
 

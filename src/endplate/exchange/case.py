@@ -306,17 +306,15 @@ def _one_birth_date(intake: Intake) -> None:
 
 
 def _points(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> None:
-    """Say what points of a body a file holds; they are left aside."""
+    """Say what landmarks of a body a file holds; no rule reads them, so they are left aside."""
     name = _name(path, folder)
     program, found, problems = points.read(path)
     _note(intake, problems)
     if found:
-        intake.ignore(
-            "case.points_not_used",
-            "holds points of a body, which were measured where they come from. To measure them as "
-            "a radiograph's, say its view and posture in case.toml under [landmarks].",
-            name,
-        )
+        says = "holds landmarks, which no measurement and no rule uses."
+        if program == points_slicer.NAME:
+            says += " If they are a radiograph's, say so in case.toml under [landmarks]."
+        intake.ignore("case.points_not_used", says, name)
     files.append(FileRead(name, f"points ({program})", points.summary(found)))
 
 

@@ -6,7 +6,7 @@ a table beside it that says the same in words and numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,7 +28,8 @@ INTENDED_USE = (
     "Alignment: shows a clinician angles and lengths between points that somebody marked, beside "
     "what publications say of them. It does not decide, and it is no cleared medical device."
 )
-Norms = Mapping[str, Sequence[Band]]
+# The reference bands of a measurement, the one that is to decide first.
+Norms = Callable[[Fact], Sequence[Band]]
 
 _COBB = "spine.coronal_cobb_angle"
 # What stands in the strip, from pelvis to head; of a curve the first span that is known.
@@ -232,7 +233,7 @@ def alignment_section(
     Parameters
     ----------
     norms
-        Reference bands by concept, the one that is to decide first.
+        What each measurement is held against besides the bands of the scores.
     """
     films = newest(films)
     facts = [f for what, spans in _STRIP if (f := _upright(patient, what, spans)) is not None]
@@ -240,7 +241,7 @@ def alignment_section(
         return None
     of_rule = {f.rule: f for f in findings}
     aims = {what: tuple(found) for what, found in _targets(of_rule, evidence)}
-    rows = [_row(f, norms or {}, aims, of_rule, evidence) for f in facts]
+    rows = [_row(f, norms(f) if norms else (), aims, of_rule, evidence) for f in facts]
     figures = list(_outlines(films, patient.facts(_COBB), ()))
     if rows:
         figures.append(_strip_figure(rows))
@@ -292,16 +293,15 @@ def _measured(films: Sequence[Radiograph], facts: Sequence[Fact]) -> Iterator[st
 
 def _row(
     fact: Fact,
-    norms: Norms,
+    norms: Sequence[Band],
     aims: Mapping[str, Sequence[Target]],
     of_rule: Mapping[str, AnyFinding],
     evidence: Evidence,
 ) -> Row:
     concept = vocabulary.concept(fact.what)
-    # What a publication says of standing people is held against nobody who sits.
-    is_standing = fact.posture is Posture.STANDING
-    norms, aims = (norms, aims) if is_standing else ({}, {})
-    bands = (*norms.get(fact.what, ()), *_aligned_by_gap(fact, of_rule, evidence))
+    # What a publication would have standing people aim at is held against nobody who sits.
+    targets = aims.get(fact.what, ()) if fact.posture is Posture.STANDING else ()
+    bands = (*norms, *_aligned_by_gap(fact, of_rule, evidence))
     return Row(
         name=_named(concept.name, fact.level),
         unit={"deg": "°", "%": "%"}.get(fact.unit, fact.unit),
@@ -309,7 +309,7 @@ def _row(
         value=fact.number,
         interval=fact.interval,
         bands=bands,
-        targets=tuple(aims.get(fact.what, ())),
+        targets=tuple(targets),
         doubt="; ".join(fact.doubts),
         posture=f"{_in_words(fact.posture)}, {fact.on or 'no date'}, {fact.source}",
     )

@@ -127,7 +127,8 @@ class Drawing:
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         self.parts.append(
             f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius:g}" '
-            f'fill="{"#ffffff" if hollow else colour}" stroke="{colour}" stroke-width="1.4"{dashed}/>'
+            f'fill="{"#ffffff" if hollow else colour}" stroke="{colour}" stroke-width="1.4"'
+            f"{dashed}/>"
         )
         self.lines.append(((at[0] - radius, at[1]), (at[0] + radius, at[1])))
 

@@ -107,7 +107,7 @@ def strip(rows: Sequence[Row], title: str = "Alignment parameters", key: str = "
 
 
 def strip_table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """The strip as lines of a table: parameter, now, 95 % interval, plan, bands, targets, remark."""
+    """The strip as lines of a table: parameter, now, interval, plan, bands, targets, remark."""
     return [
         (
             row.name,
