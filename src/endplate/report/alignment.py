@@ -370,7 +370,9 @@ def _targets(
 def _target(value: float, name: str, rows: Sequence[EvidenceRow]) -> Target:
     return Target(
         value=value, name=name, source=_sources(rows), verified=all(r.verified for r in rows),
-        population="; ".join(dict.fromkeys(r.population for r in rows if r.population)),
+        population="; ".join(
+            dict.fromkeys(p for r in rows for p in r.population.split("; ") if p)
+        ),
     )  # fmt: skip
 
 
