@@ -16,6 +16,9 @@ class Posture(StrEnum):
     UNKNOWN = "unknown"
 
 
+# In these there is a plumb line.
+UPRIGHT = (Posture.STANDING, Posture.SITTING)
+
 # The last letter(s) of DICOM Patient Position (0018,5100), PS3.3 section C.7.3.1.1.2.
 _BY_DICOM_SUFFIX = {
     "S": Posture.SUPINE,

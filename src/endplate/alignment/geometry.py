@@ -29,11 +29,10 @@ from endplate.cobb import LEAST_SPAN, Curve, curves
 from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem, Side, in_order
 from endplate.levels import Level
-from endplate.posture import Posture
+from endplate.posture import UPRIGHT
 
 METHOD = "endplate.alignment_from_landmarks/1"
 _NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
-_UPRIGHT = (Posture.STANDING, Posture.SITTING)
 # By these spans is thoracic kyphosis named; which one is always said.
 _THORACIC = (("T1", "T12"), ("T2", "T12"), ("T4", "T12"), ("T5", "T12"), ("T2", "T5"))
 _PELVIC_ANGLES = ("T1", "T4", "L1")
@@ -328,7 +327,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
         if missing := [n for n in parameter.needs if n not in stack]:
             without.points(parameter, missing)
             continue
-        if parameter.plumb and film.posture not in _UPRIGHT:
+        if parameter.plumb and film.posture not in UPRIGHT:
             without.upright.append(parameter.what)
             continue
         unit = vocabulary.concept(parameter.what).unit

@@ -8,6 +8,7 @@ from typing import Any
 
 from endplate import evidence
 from endplate.alignment.geometry import measure as measured
+from endplate.alignment.landmarks import Radiograph
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.files import write_files
@@ -34,6 +35,7 @@ def measure(
     """
     facts: list[Fact] = []
     problems: list[Problem] = []
+    films: list[Radiograph] = []
     views: dict[str, str] = {}
     for path in files:
         film, noted = read(path, given)
@@ -45,6 +47,7 @@ def measure(
         views[film.view] = path.name
         found, missing = measured(film, evidence.shipped())
         facts += found
+        films.append(film)
         problems += [*noted, *missing]
     if not facts:
         why = next((p.says for p in problems), "No landmark that is needed is there.")
@@ -54,7 +57,10 @@ def measure(
         )
     facts = [*in_order(facts)]
     if out is not None:
-        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems)})
+        from endplate.report.alignment import pictures
+
+        drawn = {name: svg.encode() for name, svg in pictures(films, facts).items()}
+        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems), **drawn})
     if as_json:
         print_json(facts=facts, problems=problems)
         return

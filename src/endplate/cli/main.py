@@ -228,7 +228,7 @@ def alignment_measure(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write alignment.json here.", readable=False),
+        typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
     ] = None,
     json: AsJson = False,
 ) -> None:

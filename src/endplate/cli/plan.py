@@ -19,6 +19,7 @@ from endplate.images.volume import Volume
 from endplate.plan.care_plan import CarePlan, arranged, findings_of
 from endplate.posture import Posture
 from endplate.record import PatientRecord
+from endplate.report.alignment import alignment_section
 from endplate.report.html import Picture, ReportInput, html, pdf
 
 
@@ -68,13 +69,14 @@ def planned_case(
     grounds = evidence.shipped()
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)
-    case = read_case(folder, on)
+    case = read_case(folder, on, grounds)
     measured, pictures, problems = _measured(case)
     known = _without_copies(case.record.facts, measured)
     record = PatientRecord.of(told((*known, *measured)))
     findings = findings_of(record, on, grounds)
     care_plan = arranged(findings, on, grounds)
     problems = (*case.problems, *problems)
+    alignment = alignment_section(record.known_on(on), findings, grounds, case.films)
     synthetic = case.title.startswith("Demonstration")
     report = ReportInput(
         record=record,
@@ -84,6 +86,7 @@ def planned_case(
         problems=problems,
         ignored=case.ignored,
         pictures=tuple(pictures),
+        alignment=alignment,
         title=case.title or "Care plan for the spine",
         synthetic=synthetic,
     )
@@ -98,6 +101,10 @@ def planned_case(
             record, findings, care_plan, on=on, version=__version__, synthetic=synthetic
         ),
         **{f"pictures/{p.name}": p.content for p in pictures},
+        **{
+            f"pictures/alignment-{figure.name}": figure.svg.encode()
+            for figure in (alignment.figures if alignment else ())
+        },
     }
     if with_pdf:
         files["report.pdf"] = pdf(report)

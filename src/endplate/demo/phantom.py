@@ -32,7 +32,7 @@ Solid = Callable[[Grid, Grid, Grid], npt.NDArray[np.uint8]]
 
 # Width, depth and height of the bodies in mm, their wedge angle (anterior taller is positive) and
 # the height and angle of the disc below: plausible, and nobody's.
-_SHAPES: Mapping[str, tuple[float, float, float, float, float, float]] = {
+SHAPES: Mapping[str, tuple[float, float, float, float, float, float]] = {
     "C2": (18, 16, 20, 0, 5.0, 2),
     "C3": (17, 15.5, 14, -1, 5.0, 3),
     "C4": (17.5, 15.5, 13.5, -1, 5.0, 3),
@@ -595,7 +595,7 @@ class _Anatomy:
 
         bodies = {}
         for name in self.names:
-            width, depth, height, wedge, _, _ = _SHAPES[name]
+            width, depth, height, wedge, _, _ = SHAPES[name]
             body = Body(
                 width=width, depth=depth, height=height, wedge=wedge,
                 hounsfield=of(self.spine.hounsfield, name, 140.0),
@@ -627,7 +627,7 @@ class _Anatomy:
         stretch = self._disc_stretch(slope)
         poses = {}
         for name in reversed(self.names):
-            _, _, _, _, disc_height, disc_angle = _SHAPES[name]
+            _, _, _, _, disc_height, disc_angle = SHAPES[name]
             body = self.bodies[name]
             pitch -= disc_angle * stretch + body.wedge / 2
             roll, yaw = tilt.get(name, (0.0, 0.0))
@@ -649,7 +649,7 @@ class _Anatomy:
             return 1.0
         lumbar = [n for n in self.names if n.startswith("L")]
         bone = sum(self.bodies[n].wedge for n in lumbar)
-        discs = sum(_SHAPES[n][5] for n in lumbar)
+        discs = sum(SHAPES[n][5] for n in lumbar)
         return float((self.spine.lordosis - bone) / discs)
 
     def _tilts(self) -> dict[str, tuple[float, float]]:
@@ -704,7 +704,7 @@ class _Anatomy:
         if not self.spine.arches:
             return shape.codes
         canal = self._canal(name)
-        whole = _SHAPES[name][2]  # a fracture leaves the arch as it was
+        whole = SHAPES[name][2]  # a fracture leaves the arch as it was
 
         def solid(u: Grid, v: Grid, w: Grid) -> npt.NDArray[np.uint8]:
             code = shape.codes(u, v, w)
@@ -754,7 +754,7 @@ class _Anatomy:
         """What lies between two bodies' endplates."""
         centre, axes = self.poses[name]
         upper, body = self.shapes[name], self.bodies[name]
-        disc_height = _SHAPES[name][4]
+        disc_height = SHAPES[name][4]
         down = self.poses[below] if below else (self.turned @ np.zeros(3), self.sacrum_axes)
         turn = down[1].T @ axes
         shift = down[1].T @ (centre - down[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from endplate.alignment.geometry import measure as measured_alignment
+from endplate.alignment.landmarks import Radiograph
+from endplate.evidence import Evidence, shipped
+from endplate.exchange import landmarks, nifti, nrrd, points, points_slicer, typed
 from endplate.exchange import masks as mask_files
-from endplate.exchange import nifti, nrrd, points, typed
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import Unreadable, is_dicom
 from endplate.exchange.dicom.report_reading import Report, read_report
@@ -28,6 +31,7 @@ from endplate.record import PatientRecord
 _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
+_LANDMARKS = (*_TABLES, ".txt")
 _OWN = "an output of Endplate itself, and no source of facts"
 
 
@@ -64,6 +68,8 @@ class Case:
         Per file or series what was made of it.
     images, masks
         What can be measured; images are loaded when they are asked for.
+    films
+        The radiographs' landmarks that were measured, to be drawn.
     title
         What the clinic calls the case, if it says so.
     modality
@@ -80,6 +86,7 @@ class Case:
     files: tuple[FileRead, ...] = ()
     images: tuple[CaseImage, ...] = ()
     masks: tuple[Mask, ...] = ()
+    films: tuple[Radiograph, ...] = ()
     title: str = ""
     modality: str = ""
     posture: str = ""
@@ -96,12 +103,18 @@ class _Sorted:
     dicom: list[Path] = field(default_factory=list)
     volumes: list[Path] = field(default_factory=list)
     points: list[Path] = field(default_factory=list)
+    landmarks: list[Path] = field(default_factory=list)
     own: list[Path] = field(default_factory=list)
     other: list[Path] = field(default_factory=list)
 
 
-def read_case(folder: Path, today: date) -> Case:
-    """Read everything in a case folder.
+def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Case:
+    """Read everything in a case folder; landmarks of radiographs are measured at once.
+
+    Parameters
+    ----------
+    evidence
+        By which they are measured; None for what is shipped.
 
     Raises
     ------
@@ -113,7 +126,7 @@ def read_case(folder: Path, today: date) -> Case:
     found = _sorted(_files(folder), folder)
     intake = Intake(today)
     files: list[FileRead] = []
-    settings: dict[str, str] = {}
+    settings: dict[str, Any] = {}
     for path in found.toml:
         before = len(intake.facts)
         settings |= typed.read_case_file(path, intake)
@@ -138,8 +151,13 @@ def read_case(folder: Path, today: date) -> Case:
     images += [_volume(p, intake, files, folder) for p, is_mask in images_and_masks if not is_mask]
     for paths in _by_segmentation([p for p, is_mask in images_and_masks if is_mask]):
         masks.append(_mask(paths, settings.get("labels", "auto"), intake, files, folder))
+    films = _Films(intake, files, settings.get("landmarks", {}), evidence or shipped())
     for path in found.points:
-        _points(path, intake, files, folder)
+        if not films.takes(path, _name(path, folder)):
+            _points(path, intake, files, folder)
+    for path in found.landmarks:
+        films.read(path, _name(path, folder))
+    films.measure()
     for path in found.own:
         intake.ignore("case.own_output", f"is {_OWN}.", _name(path, folder))
         files.append(FileRead(_name(path, folder), "not read", _OWN))
@@ -157,6 +175,7 @@ def read_case(folder: Path, today: date) -> Case:
         files=tuple(files),
         images=tuple(images),
         masks=tuple(masks),
+        films=tuple(films.measured),
         title=settings.get("title", ""),
         modality=settings.get("modality", ""),
         posture=settings.get("posture", ""),
@@ -196,8 +215,13 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
             found.volumes.append(path)
         elif path.suffix.lower() in _TABLES and typed.is_table_of_facts(path):
             found.tables.append(path)
+        elif path.suffix.lower() in _LANDMARKS and landmarks.is_table_of_landmarks(path):
+            found.landmarks.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
             value = _telling(path)
+            if landmarks.is_landmarks(value):
+                found.landmarks.append(path)
+                continue
             to = found.own if _is_own_output(value) else found.fhir
             (found.points if points.kind(value) else to).append(path)
         elif name.endswith(".dcm") or is_dicom(path):
@@ -217,7 +241,7 @@ def _telling(path: Path) -> Any:
         return None
     try:
         text = source.document(path)
-        may_be = any(mark in text for mark in (b"endplate", *points.TELLTALES))
+        may_be = any(mark in text for mark in (b"endplate", b'"points"', *points.TELLTALES))
         return source.parsed(text) if may_be else None
     except (source.Unreadable, source.NotJson):
         return None  # the reader of records says why
@@ -286,15 +310,125 @@ def _one_birth_date(intake: Intake) -> None:
 
 
 def _points(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> None:
-    """Say what landmarks a file holds; no rule reads them, so they are left aside."""
+    """Say what landmarks of a body a file holds; no rule reads them, so they are left aside."""
     name = _name(path, folder)
     program, found, problems = points.read(path)
     _note(intake, problems)
     if found:
-        intake.ignore(
-            "case.points_not_used", "holds landmarks, which no measurement and no rule uses.", name
-        )
+        says = "holds landmarks, which no measurement and no rule uses."
+        if program == points_slicer.NAME:
+            says += " If they are a radiograph's, say so in case.toml under [landmarks]."
+        intake.ignore("case.points_not_used", says, name)
     files.append(FileRead(name, f"points ({program})", points.summary(found)))
+
+
+# -- landmarks of radiographs ---------------------------------------------------------------------
+
+
+class _Films:
+    """The case's files of landmarks: read one by one, then measured.
+
+    A file that cannot be used is a problem of that file, and the rest of the case goes on.
+    """
+
+    def __init__(
+        self, intake: Intake, files: list[FileRead], said: Mapping[str, Any], evidence: Evidence
+    ) -> None:
+        self.measured: list[Radiograph] = []
+        self._intake, self._files, self._evidence = intake, files, evidence
+        self._said = said
+        self._used: set[str] = set()
+        self._read: list[Radiograph] = []
+
+    def takes(self, path: Path, name: str) -> bool:
+        """Read points in mm as a radiograph's, where they are one's; else nothing was done.
+
+        Of a file of 3D Slicer somebody must have said so, or they must lie in one plane.
+        """
+        program, found, _ = points.read(path)
+        if program != points_slicer.NAME:
+            return False
+        if self._of(path, name) is None and not landmarks.lie_in_one_plane(found):
+            return False
+        self.read(path, name)
+        return True
+
+    def _of(self, path: Path, name: str) -> Mapping[str, Any] | None:
+        """What case.toml says of a file, by its place in the folder or by its name alone."""
+        for known in (name, path.name):
+            if known in self._said:
+                self._used.add(known)
+                said: Mapping[str, Any] = self._said[known]
+                return said
+        return None
+
+    def read(self, path: Path, name: str) -> None:
+        """Read one file, or note why it cannot be used."""
+        given = self._of(path, name) or {}
+        try:
+            odd = sorted(set(given) - set(landmarks.SETTINGS))
+            if odd:
+                raise InputProblem(
+                    f"{path.name}: cannot be used as landmarks. In case.toml it needs no other "
+                    f"keys than {', '.join(landmarks.SETTINGS)}; it has {odd[0]!r}. Correct it."
+                )
+            film, noted = landmarks.read(path, given)
+        except InputProblem as problem:
+            self._refuse(path.name, name, str(problem))
+            return
+        _note(self._intake, noted)
+        if film.on and self._intake.today and film.on > self._intake.today:
+            self._refuse(
+                path.name, name,
+                "It is dated in the future and was not used. Correct the date, or plan for a "
+                "later day.",
+            )  # fmt: skip
+            return
+        self._read.append(replace(film, name=name))
+
+    def _refuse(self, short: str, name: str, says: str) -> None:
+        says = says.removeprefix(f"{name}: ").removeprefix(f"{short}: ")
+        says = says[:1].upper() + says[1:]
+        where = f'What it does not say itself is said in case.toml, under [landmarks."{short}"].'
+        self._intake.problem("alignment.landmarks_not_used", says, name, (where,))
+        self._files.append(FileRead(name, "landmarks, not used", says))
+
+    def measure(self) -> None:
+        """Measure what was read; of two films that nothing tells apart neither is taken."""
+        for name in sorted(set(self._said) - self._used):
+            self._intake.problem(
+                "alignment.no_such_file",
+                "Names a file of landmarks that is not there, or is none; nothing was done.",
+                f"{typed.CASE_FILE}: landmarks.{name}",
+                ("Write the file's name as it stands in the folder.",),
+            )
+        alike: dict[tuple[Any, ...], list[Radiograph]] = {}
+        for film in self._read:
+            alike.setdefault((film.view, film.posture, film.on), []).append(film)
+        for (view, *_), films in alike.items():
+            for film in films:
+                if len(films) > 1:
+                    others = ", ".join(f.name for f in films if f is not film)
+                    says = (
+                        f"Is not the only {view} radiograph of its day and posture, and nothing "
+                        f"tells which to use; none was used. Leave one of them and take out "
+                        f"{others}, or write their days."
+                    )
+                    self._refuse(film.name, film.name, says)
+                    continue
+                self._measure(film)
+
+    def _measure(self, film: Radiograph) -> None:
+        try:
+            facts, missing = measured_alignment(film, self._evidence)
+        except InputProblem as problem:
+            self._refuse(film.name, film.name, str(problem))
+            return
+        self._intake.add(Understood(facts=facts, problems=missing))
+        if facts:
+            self.measured.append(film)
+        says = f"{len(facts)} facts from {len(film.points)} landmarks, {film.posture}"
+        self._files.append(FileRead(film.name, f"landmarks ({film.view} radiograph)", says))
 
 
 # -- images ---------------------------------------------------------------------------------------

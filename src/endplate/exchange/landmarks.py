@@ -32,6 +32,7 @@ from endplate.exchange import points_slicer
 from endplate.exchange.fhir.read import source
 from endplate.exchange.typed import encoding
 from endplate.facts import InputProblem, Problem
+from endplate.images.landmarks import Landmark
 from endplate.posture import Posture
 
 # What can be said of a radiograph, in a file or beside it.
@@ -53,6 +54,8 @@ _ERROR = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(mm|px)\s*")
 _FLAT = 1e-3
 # No picture has more pixels a side, and no scale more or fewer mm in one.
 _LARGEST, _SMALLEST = 1e6, 1e-6
+_LONGEST_HEAD = 1 << 14
+_EVERY = frozenset().union(*(names(view) for view in VIEWS))
 _PAGE = "See docs/how-to/measure-alignment.md."
 
 
@@ -73,6 +76,42 @@ class _Read:
     says: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     in_mm: bool = False
+
+
+def is_landmarks(value: Any) -> bool:
+    """Whether a parsed JSON value holds a radiograph's landmarks, be they right or wrong."""
+    if not isinstance(value, dict) or "resourceType" in value:
+        return False
+    points = value.get("points")
+    return isinstance(points, dict) and (
+        value.get("view") in VIEWS or any(canonical(str(label)) in _EVERY for label in points)
+    )
+
+
+def is_table_of_landmarks(path: Path) -> bool:
+    """Whether a table has the columns point, x and y, and says a view or names a landmark."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_HEAD)
+        text = content.decode(encoding(content), errors="replace")
+    except OSError:
+        return False
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    body = [line for line in lines if not line.startswith("#")]
+    separator = max("\t;,", key=(body[0] if body else "").count)
+    rows = [[cell.strip(' "') for cell in line.split(separator)] for line in body]
+    columns = [cell.lower() for cell in rows[0]] if rows else []
+    if not {"point", "x", "y"} <= set(columns):
+        return False
+    at = columns.index("point")
+    says_view = any(line.strip("#,;\t ").startswith("view:") for line in lines if line[0] == "#")
+    return says_view or any(canonical(r[at]) in _EVERY for r in rows[1:] if len(r) > at)
+
+
+def lie_in_one_plane(landmarks: Iterable[Landmark]) -> bool:
+    """Whether points in mm are those of a picture, and not of a body that fills space."""
+    places = np.array([p.position for p in landmarks])
+    return len(places) > 0 and bool((np.ptp(places, axis=0) < _FLAT).any())
 
 
 def read(

@@ -27,7 +27,9 @@ from endplate.vocabulary import Concept
 
 CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
-_SETTINGS = frozenset({"posture", "on", "labels", "title", "modality", "levels_confirmed"})
+_SETTINGS = frozenset(
+    {"posture", "on", "labels", "title", "modality", "levels_confirmed", "landmarks"}
+)
 _DATES = ("on", "date", "until")
 _LONGEST_HEAD = 1 << 16
 _WRITE_A_DATE = "Write the date as YYYY-MM-DD, such as 2026-01-31."
@@ -39,8 +41,10 @@ _A_LIST = frozenset({"bone.vertebra_excluded"})
 Day = date | Literal["wrong"] | None
 
 
-def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
+def read_case_file(path: Path, intake: Intake) -> dict[str, Any]:
     """Take in the facts of a ``case.toml``; its settings (``labels``, ``title``) are returned.
+
+    Of these ``landmarks`` is a table for each file of landmarks, of what is said of it.
 
     Raises
     ------
@@ -76,9 +80,18 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, str]:
             f"{path.name}: levels_confirmed is not understood. It is true or false; got something "
             f"else. Write true once a person has counted the vertebrae on the image."
         )
-    confirmed = {"levels_confirmed": "true"} if data.get("levels_confirmed") else {}
+    landmarks = data.get("landmarks", {})
+    if not isinstance(landmarks, dict) or not all(isinstance(t, dict) for t in landmarks.values()):
+        raise InputProblem(
+            f"{path.name}: landmarks is not understood. It is a table for each file of landmarks; "
+            f'got something else. Write [landmarks."lateral.mrk.json"] and below it view = '
+            f'"lateral".'
+        )
     said = ("labels", "title", "modality", "posture")
-    return {k: str(data[k]) for k in said if k in data} | confirmed
+    found: dict[str, Any] = {k: str(data[k]) for k in said if k in data}
+    if data.get("levels_confirmed"):
+        found["levels_confirmed"] = "true"
+    return found | ({"landmarks": landmarks} if landmarks else {})
 
 
 def _default_day(table: Mapping[str, Any], name: str, outer: Day, file: str, intake: Intake) -> Day:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from endplate import levels, vocabulary
+from endplate.alignment.geometry import METHOD
 from endplate.facts import Fact
 from endplate.posture import Posture
 from endplate.record import Patient
@@ -106,7 +107,8 @@ def _newest(patient: Patient, what: str) -> list[Fact]:
     """The newest fact at each level and side."""
     found: dict[tuple[str | None, str | None], Fact] = {}
     for fact in patient.facts(what):
-        found.setdefault((fact.level, fact.side), fact)
+        if fact.method != METHOD:  # what was marked on radiographs has its own section
+            found.setdefault((fact.level, fact.side), fact)
     return sorted(found.values(), key=lambda f: levels.order(f.level))
 
 

@@ -17,6 +17,7 @@ from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding, Stage
 from endplate.plan.care_plan import CarePlan
 from endplate.record import PatientRecord
+from endplate.report.alignment import Section
 from endplate.report.bone import bone_panels
 from endplate.report.charts import ladder, ladder_table
 from endplate.report.geometry import geometry_tables
@@ -71,6 +72,7 @@ class ReportInput:
     problems: tuple[Problem, ...] = ()
     ignored: tuple[Problem, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    alignment: Section | None = None
     title: str = "Care plan"
     synthetic: bool = False
 
@@ -100,6 +102,7 @@ def html(report: ReportInput, *, unfolded: bool = False) -> str:
         stages=[(title, found) for title, found in stages if found],
         chart=Markup(ladder(panels)) if panels else "",  # our own SVG, its texts escaped there
         chart_table=ladder_table(panels),
+        drawn={f.name: Markup(f.svg) for f in report.alignment.figures} if report.alignment else {},
         geometry=geometry_tables(patient),
         sources=_sources(report),
         unfolded=unfolded,
