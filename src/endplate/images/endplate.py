@@ -29,8 +29,8 @@ _DEEPER = (0.0, 3.0, 6.0)
 _AS_BROAD = 0.92
 _STRIP = 5.0
 _FARTHEST = 38.0
-# Its middle is known to about this part of a voxel.
-_EDGE = 0.15
+# Its middle, half-way between two edges, is known to about this part of a voxel.
+_EDGE = 0.1
 # So many surfaces are drawn; so many columns are looked at, which is enough for 0.1 degrees.
 _DRAWS = 192
 # Products are taken in so many parts: for larger ones the linear algebra would start threads,

@@ -19,8 +19,8 @@ from endplate.images.volume import Points
 METHOD = "endplate.segment_from_mask/1"
 
 _NAMES = ("anterior", "middle", "posterior")
-# An edge is the end of an outline, known about as well as its middle is said to be.
-_EDGES = 0.95
+# An edge is known less well than the middle between two, by this factor.
+_EDGES = float(np.sqrt(2))
 # Of a body's height, one end is known this well, as a part of how well the height is: somewhat
 # better than the half of it, for a height also depends on where along the body it is taken.
 _OF_HEIGHT = 0.62
