@@ -17,16 +17,17 @@ import numpy as np
 from endplate.evidence import Evidence
 from endplate.facts import Side
 from endplate.images import canal, curve, pelvis, segment
-from endplate.images.curve import Leans, Reference
+from endplate.images.curve import Leans
 from endplate.images.cut_vertebra import CutVertebra, cut_vertebra
 from endplate.images.endplate import Endplate, endplate
 from endplate.images.frame import LEFT, POSTERIOR, Block, Frame, Plane
 from endplate.images.pelvis import Head, Pelvis
 from endplate.images.result import Missing, Result
-from endplate.images.segment import Surface, estimate, turn
+from endplate.images.segment import Surface, estimate
 from endplate.images.vertebra import METHOD as VERTEBRA
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
 from endplate.levels import Column, Level
+from endplate.planes import Reference, turn, unit
 from endplate.posture import Posture
 
 # The sides and the walls of a body are known to about these parts of a voxel: sides may be parallel
@@ -165,7 +166,7 @@ class Geometry:
         """The person's own sagittal and frontal planes."""
         if not self.vertebrae:
             return None
-        return Reference.of(list(self.vertebrae.values()), self.pelvis.axis)
+        return curve.reference(list(self.vertebrae.values()), self.pelvis.axis)
 
     @cached_property
     def segments(self) -> dict[tuple[str, str], tuple[Surface, Surface]]:
@@ -288,7 +289,7 @@ class Geometry:
             top, bottom = self.plates[upper][0], self.plates[lower][0 if lower == "S1" else 1]
             if top is None or bottom is None:
                 continue
-            left = segment.unit(top.frame.axes[:, LEFT] + bottom.frame.axes[:, LEFT])
+            left = unit(top.frame.axes[:, LEFT] + bottom.frame.axes[:, LEFT])
             normals = segment.all_normals(top), segment.all_normals(bottom)
             yield Result(
                 what="segment.lordosis", value=estimate(turn(*normals, left)),
