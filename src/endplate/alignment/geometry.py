@@ -320,7 +320,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
         If the landmarks contradict one another, or it cannot be known which way the person faces.
     """
     points = film.oriented()
-    errors = _errors(film, evidence)
+    errors = standard_errors(film, evidence)
     stack = derived(_moved(points, errors), film.view)
     one_head = film.view == "lateral" and HIPS not in points and len(_heads(points)) == 1
     facts, without = [], _Without()
@@ -364,7 +364,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
     return in_order(facts), tuple(problems)
 
 
-def _errors(film: Radiograph, evidence: Evidence) -> dict[str, float]:
+def standard_errors(film: Radiograph, evidence: Evidence) -> dict[str, float]:
     """The standard error of each point; none of any where nobody can know it."""
     if film.calibrated:
         usual = evidence.row("alignment.landmark_error").number
