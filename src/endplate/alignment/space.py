@@ -37,6 +37,7 @@ _PAIRS = 192
 # Each point's depth is known by the others: so often they are placed anew. Every round leaves
 # about a thirtieth (a point's distance from the isocentre in that of the source) of the error.
 _ROUNDS = 6
+HIPS_OF = "hips"
 _LEVELS = tuple(v.value for v in Level if v >= Level.C2)
 
 BOTH, MIDDLE, FRONTAL = (
@@ -91,9 +92,16 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """How much higher one landmark lies on the lateral than on the frontal view, mm."""
+    """How much higher one landmark lies on the lateral than on the frontal view, mm.
+
+    Attributes
+    ----------
+    of
+        The level that it belongs to, or ``hips``.
+    """
 
     name: str
+    of: str
     apart: float
     error: float
 
@@ -224,8 +232,7 @@ class _Builder:
 
     def _heads(self) -> dict[Side, Floats]:
         there = [f"{side} {HEAD}" for side in SIDES]
-        seen = [self.frontal.mean(name) for name in there]
-        if any(s is None for s in seen):
+        if any(name not in self.frontal.points for name in there):
             return {}
         names = [n for n in (HEAD, HEAD + SECOND) if n in self.lateral.points]
         if all(name in self.lateral.points for name in there):
@@ -237,7 +244,8 @@ class _Builder:
         found: dict[Side, Floats] = {}
         sides: tuple[Side, Side] = ("left", "right")
         for side, name in zip(sides, names, strict=True):
-            found[side] = self._placed(f"the {side} femoral head", (name,), (f"{side} {HEAD}",))
+            seen = self._seen((name,), (f"{side} {HEAD}",))
+            found[side] = self._placed(f"the {side} femoral head", HIPS_OF, seen)
         return found
 
     def _told_apart(self, names: list[str]) -> list[str]:
@@ -271,7 +279,8 @@ class _Builder:
     def _body(self, level: str) -> Body | None:
         ends = {p: e for p in PLATES if (e := self._marked(level, p)) is not None}
         own = f"{level} {BODY}"
-        marked = self._placed(level, (own,), (own,)) if self._both(own) else None
+        seen = self._seen((own,), (own,))
+        marked = self._placed(level, level, seen) if seen else None
         if not ends:
             centre = marked if marked is not None else self._middle(level)
             if centre is None:
@@ -308,7 +317,7 @@ class _Builder:
         seen = self._seen((front, back), (left, right))
         if seen is None:
             return None
-        self._noted(f"{level} {plate.replace('_', ' ')}", seen)
+        self._noted(f"{level} {plate.replace('_', ' ')}", level, seen)
         return front, back, left, right
 
     def _face(self, ends: tuple[str, str, str, str], turn: Floats, before: Face | None) -> Face:
@@ -353,7 +362,8 @@ class _Builder:
         found: dict[Side, Floats] = {}
         for side in ("left", "right"):
             name = f"{level} {side} {PEDICLE}"
-            found[side] = self._placed(f"the {side} pedicle of {level}", (name,), (name,))
+            seen = self._seen((name,), (name,))
+            found[side] = self._placed(f"the {side} pedicle of {level}", level, seen)
         return found
 
     def _turn(
@@ -399,13 +409,9 @@ class _Builder:
 
     # -- points --
 
-    def _both(self, name: str) -> bool:
-        return name in self.lateral.points and name in self.frontal.points
-
-    def _placed(self, says: str, lateral: tuple[str, ...], frontal: tuple[str, ...]) -> Floats:
-        seen = self._seen(lateral, frontal)
+    def _placed(self, name: str, of: str, seen: _Seen | None) -> Floats:
         assert seen is not None
-        self._noted(says, seen)
+        self._noted(name, of, seen)
         return self._of(seen)
 
     def _seen(self, lateral: Sequence[str], frontal: Sequence[str]) -> _Seen | None:
@@ -417,10 +423,10 @@ class _Builder:
         (a, a_error), (b, b_error) = seen
         return self.pair.placed(a, b, (a_error, b_error))
 
-    def _noted(self, name: str, seen: _Seen) -> None:
+    def _noted(self, name: str, of: str, seen: _Seen) -> None:
         a, b = seen
         apart = float(a[0][0, 1] - b[0][0, 1])
-        self.rows.append(Rows(name=name, apart=apart, error=float(np.hypot(a[1], b[1]))))
+        self.rows.append(Rows(name=name, of=of, apart=apart, error=float(np.hypot(a[1], b[1]))))
 
     def _planes(
         self, heads: Mapping[Side, Floats], sacrum: Face | None, bodies: Mapping[str, Body]

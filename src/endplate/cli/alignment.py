@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from endplate import evidence
+from endplate.alignment.geometry import METHOD
 from endplate.alignment.geometry import measure as measured
+from endplate.alignment.landmarks import Radiograph
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.files import write_files
@@ -18,14 +20,17 @@ from endplate.vocabulary import concept
 
 
 def measure(
-    files: Sequence[Path], given: Mapping[str, Any], out: Path | None, *, as_json: bool
-) -> None:
+    files: Sequence[Path], given: Mapping[str, Any], out: Path | None,
+    images: Mapping[str, Path] | None = None, *, as_json: bool,
+) -> None:  # fmt: skip
     """Measure the landmarks of one person's radiographs, one file per view, and print.
 
     Parameters
     ----------
     given
         What was said beside the files (`endplate.exchange.landmarks.SETTINGS`).
+    images
+        View → the slot scanner's DICOM picture, where it was given.
 
     Raises
     ------
@@ -34,34 +39,44 @@ def measure(
     """
     facts: list[Fact] = []
     problems: list[Problem] = []
-    views: dict[str, str] = {}
+    views: dict[str, Radiograph] = {}
     for path in files:
-        film, noted = read(path, given)
+        film, noted = read(path, given, images)
         if film.view in views:
             raise InputProblem(
-                f"{path.name}: cannot be measured beside {views[film.view]}. One file of each view "
-                f"is needed; both are {film.view}. Measure one at a time."
+                f"{path.name}: cannot be measured beside {views[film.view].name}. One file of each "
+                f"view is needed; both are {film.view}. Measure one at a time."
             )
-        views[film.view] = path.name
+        views[film.view] = film
         found, missing = measured(film, evidence.shipped())
         facts += found
         problems += [*noted, *missing]
+    for view in set(images or ()) - set(views):
+        raise InputProblem(
+            f"--eos-{view}: cannot be used. A file of {view} landmarks is needed beside it; there "
+            f"is none. Give it, or leave the picture out."
+        )
+    more: dict[str, Any] = {}
+    if len(views) > 1 and any(film.fan is not None for film in views.values()):
+        more = _in_space(views, facts, problems)
     if not facts:
         why = next((p.says for p in problems), "No landmark that is needed is there.")
         raise InputProblem(
-            f"{', '.join(views.values())}: nothing could be measured. The landmarks of at least "
-            f"one parameter are needed; {why[0].lower()}{why[1:]} Mark more of them."
+            f"{', '.join(f.name for f in views.values())}: nothing could be measured. The "
+            f"landmarks of at least one parameter are needed; {why[0].lower()}{why[1:]} Mark more of them."
         )
     facts = [*in_order(facts)]
     if out is not None:
-        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems)})
+        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems, **more)})
     if as_json:
-        print_json(facts=facts, problems=problems)
+        print_json(facts=facts, problems=problems, **more)
         return
+    spatial = {f.method for f in facts} - {METHOD}
     rows = [
         (
-            concept(f.what).name, " ".join(p for p in (f.level, f.side) if p), fact_value(f),
-            str(f.posture or ""), "; ".join(f.doubts),
+            concept(f.what).name + (", in space" if f.method in spatial else ""),
+            " ".join(p for p in (f.level, f.side) if p), fact_value(f), str(f.posture or ""),
+            "; ".join(f.doubts),
         )
         for f in facts
     ]  # fmt: skip
@@ -70,3 +85,15 @@ def measure(
     text.print(table(f"{len(rows)} measurements", columns, rows))
     if problems:
         text.print(problems_table("Problems", problems))
+
+
+def _in_space(
+    views: Mapping[str, Radiograph], facts: list[Fact], problems: list[Problem]
+) -> dict[str, Any]:
+    """Add what both views of a slot scanner give together; the places of the points."""
+    from endplate.alignment import biplanar
+
+    found = biplanar.measure(views["lateral"], views["frontal"], evidence.shipped())
+    facts[:] = [*biplanar.corrected(facts, found.lengths), *found.facts]
+    problems += found.problems
+    return {} if found.space is None else {"biplanar": biplanar.described(found.space)}

@@ -63,7 +63,9 @@ def points(found, move=(0.0, 0.0, 0.0), pedicle=PEDICLE):
     hips = found.pelvis
     axis = hips.hip_left - hips.hip_right
     plate = hips.sacral_endplate
-    face("S1 superior_endplate", plate.centre, plate.normal, axis / np.linalg.norm(axis), 17.0, 25.0)
+    face(
+        "S1 superior_endplate", plate.centre, plate.normal, axis / np.linalg.norm(axis), 17.0, 25.0
+    )
     there["left femoral_head.centre"] = hips.hip_left
     there["right femoral_head.centre"] = hips.hip_right
     return {name: at + np.array(move) for name, at in there.items()}
@@ -85,7 +87,16 @@ def on(view, name, pedicles="both"):
     return name.rpartition(".")[2] not in ends
 
 
-def films(there, fans=None, rng=None, error=PIXEL, pedicles="both", mirrored=False, **more):
+def films(
+    there,
+    fans=None,
+    rng=None,
+    error=PIXEL,
+    pedicles="both",
+    mirrored=False,
+    move=(0.0, 0.0, 0.0),
+    **more,
+):
     """The two pictures of points in space, marked with some error.
 
     Parameters
@@ -98,7 +109,11 @@ def films(there, fans=None, rng=None, error=PIXEL, pedicles="both", mirrored=Fal
     fans = fans or pair()
     names = list(there)
     seen = dict(
-        zip(("lateral", "frontal"), fans.projected(np.array([there[n] for n in names])), strict=True)
+        zip(
+            ("lateral", "frontal"),
+            fans.projected(np.array([there[n] for n in names]) + np.array(move)),
+            strict=True,
+        )
     )
     made = []
     for view, places in seen.items():
