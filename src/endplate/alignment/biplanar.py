@@ -76,7 +76,7 @@ def measure(lateral: Radiograph, frontal: Radiograph, evidence: Evidence) -> Fou
     apart, problems = _rows(space.rows, where, evidence)
     facts = [
         fact.doubted("higher on one view than on the other") if rests & apart else fact
-        for fact, rests in _Measured(space, lateral, where, evidence).all()
+        for fact, rests in _Measured(space, (lateral, frontal), where, evidence).all()
     ]
     lengths = [f for film in (lateral, frontal) for f in _lengths(film, space, evidence)]
     return Found(
@@ -94,7 +94,8 @@ def _not_a_pair(lateral: Radiograph, frontal: Radiograph) -> tuple[str, str] | N
             "nothing is measured in space.",
             "Give eos in that file too, or its DICOM image.",
         )
-    if lateral.posture != frontal.posture or lateral.on != frontal.on:
+    days = {film.on for film in (lateral, frontal)} - {None}
+    if lateral.posture != frontal.posture or len(days) > 1:
         return (
             "Both views of a pair are taken at once, and these differ in posture or day; nothing "
             "is measured in space.",
@@ -208,10 +209,13 @@ Rested = tuple[Fact, set[str]]
 class _Measured:
     """The facts in space, each with the levels that it rests on."""
 
-    def __init__(self, space: Space, film: Radiograph, where: str, evidence: Evidence) -> None:
-        self.space, self.film, self.where = space, film, where
+    def __init__(
+        self, space: Space, films: tuple[Radiograph, Radiograph], where: str, evidence: Evidence
+    ) -> None:
+        self.space, self.where = space, where
+        self.on, self.posture = films[0].on or films[1].on, films[0].posture
         self.least = evidence.row("measurement.curve.least").number
-        self.upright = film.posture in UPRIGHT
+        self.upright = self.posture in UPRIGHT
 
     def all(self) -> Iterator[Rested]:
         yield from self._of_the_pelvis()
@@ -235,8 +239,8 @@ class _Measured:
             off = turned(off) if unit_of == "deg" else off
             error = float(np.sqrt(np.square(off).mean()))
         fact = Fact(
-            what=what, value=value, unit=unit_of, on=self.film.on, level=level, side=side,
-            source=self.where, method=METHOD, posture=self.film.posture,
+            what=what, value=value, unit=unit_of, on=self.on, level=level, side=side,
+            source=self.where, method=METHOD, posture=self.posture,
             interval=(value - NORMAL_95 * error, value + NORMAL_95 * error),
             details={**details, "standard_error": error},
         )  # fmt: skip

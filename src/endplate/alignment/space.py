@@ -434,7 +434,7 @@ class _Builder:
         """The person's own planes."""
         line = [b.centre for b in bodies.values()] + ([sacrum.centre] if sacrum else [])
         if len(line) < 2:  # the pelvis alone: against the vertical
-            line = [np.array([[0.0, 0.0, 1.0]]), np.zeros((1, 3))]
+            line = [np.array([[0.0, 0.0, 1.0]]), np.array([[0.0, 0.0, 0.0]])]
         if heads:
             return Reference.of(
                 unit(heads["left"] - heads["right"]), line[0] - line[-1], "hip axis"

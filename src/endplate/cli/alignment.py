@@ -61,9 +61,10 @@ def measure(
         more = _in_space(views, facts, problems)
     if not facts:
         why = next((p.says for p in problems), "No landmark that is needed is there.")
+        names = ", ".join(film.name for film in views.values())
         raise InputProblem(
-            f"{', '.join(f.name for f in views.values())}: nothing could be measured. The "
-            f"landmarks of at least one parameter are needed; {why[0].lower()}{why[1:]} Mark more of them."
+            f"{names}: nothing could be measured. The landmarks of at least one parameter are "
+            f"needed; {why[0].lower()}{why[1:]} Mark more of them."
         )
     facts = [*in_order(facts)]
     if out is not None:

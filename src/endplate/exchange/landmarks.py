@@ -445,32 +445,26 @@ def _slot_scale(name: str, found: _Read, said: Mapping[str, Any]) -> tuple[float
     if found.in_mm or "calibration" in said or "magnification" in said:
         _refuse(name, "points in pixels and no magnification beside eos, which tells it",
                 "it has another scale", "Leave it out.")  # fmt: skip
-    spacing = said.get("pixel_spacing")
-    if spacing is None:
-        _refuse(name, "pixel_spacing with eos", "it is not known",
-                "Take it from the DICOM header, or from an object of known size.")  # fmt: skip
-    _needed(name, eos, "spacing_at", f"one of {', '.join(SPACING_AT)}")
+    needed = ["source_to_isocentre_mm", "source", "isocentre_column", "spacing_at"]
+    if eos.get("spacing_at") == "detector":
+        needed.append("source_to_detector_mm")
+    missing = [f"{key} in eos" for key in needed if key not in eos]
+    if "pixel_spacing" not in said:  # what no header tells can be seen on an object of known size
+        missing.append("pixel_spacing (from the header, or from an object of known size)")
+    if missing:
+        _refuse(name, ", ".join(missing), "neither it nor a DICOM image tells", _PAGE)
+    spacing = said["pixel_spacing"]
     if eos["spacing_at"] == "isocentre":
         return spacing if isinstance(spacing, tuple) else (spacing, spacing)
     if not isinstance(spacing, tuple):
         _refuse(name, "pixel_spacing at the detector as two numbers, between rows and columns",
                 "it is one, and upright a slot scanner does not magnify", "Give both.")  # fmt: skip
-    for key in ("source_to_isocentre_mm", "source_to_detector_mm"):
-        _needed(name, eos, key, "a length")
     x, y = spacing
     return x * eos["source_to_isocentre_mm"] / eos["source_to_detector_mm"], y
 
 
-def _needed(name: str, eos: Mapping[str, Any], key: str, what: str) -> None:
-    if key not in eos:
-        _refuse(name, f"{key} in eos as {what}", "it is not there, nor in a DICOM image", _PAGE)
-
-
 def _fan(name: str, said: Mapping[str, Any], scale: tuple[float, float]) -> Fan:
     eos, sides = said["eos"], SOURCES[said["view"]]
-    for key, what in (("source_to_isocentre_mm", "a length"), ("source", " or ".join(sides)),
-                      ("isocentre_column", "a column of the picture, from its left")):  # fmt: skip
-        _needed(name, eos, key, what)
     if eos["source"] not in sides:
         _refuse(name, f"source in eos as {' or '.join(sides)} on a {said['view']} view",
                 "it is another side", "Correct it, or the view.")  # fmt: skip
@@ -480,7 +474,6 @@ def _fan(name: str, said: Mapping[str, Any], scale: tuple[float, float]) -> Fan:
                 "Correct them.")  # fmt: skip
     return Fan(
         source_to_isocentre=near, source=eos["source"],
-        isocentre=scale[0] * eos["isocentre_column"],
-        top=scale[1] * eos.get("first_row", 0.0),
+        isocentre=scale[0] * eos["isocentre_column"], top=scale[1] * eos.get("first_row", 0.0),
         is_assumed="isocentre_column" in said.get("assumed", ()),
     )  # fmt: skip
