@@ -330,8 +330,10 @@ def test_every_setting_is_described():
 def test_the_page_s_own_examples_are_read(tmp_path, start, suffix):
     page = (Path(__file__).parents[2] / "docs/how-to/measure-alignment.md").read_text()
     blocks = re.findall(r"```[a-z]*\n(.*?)```", page, flags=re.S)
-    (example,) = [block for block in blocks if block.startswith(start)]
-    path = tmp_path / f"example{suffix}"
-    path.write_text(example)
-    film, problems = read(path, {"anterior": "right"})
-    assert problems == () and len(film.points) >= 2
+    examples = [block for block in blocks if block.startswith(start)]
+    assert examples
+    for n, example in enumerate(examples):
+        path = tmp_path / f"example{n}{suffix}"
+        path.write_text(example)
+        film, problems = read(path, {"anterior": "right"})
+        assert problems == () and len(film.points) >= 2

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "endplate"
 CORE = {"facts", "findings", "record", "rules", "units", "levels", "posture", "vocabulary",
-        "codec", "evidence", "cobb"}  # fmt: skip
+        "codec", "evidence", "cobb", "planes"}  # fmt: skip
 ROOMS = {"alignment", "bone", "surgery", "images"}
 EDGES = {"exchange", "report", "registry", "store", "cli", "web", "demo"}
 # A room may use another room only where this list says so.

@@ -13,6 +13,11 @@ ALWAYS = {0, 1, 2, 100, -1}
 
 # Literals that are no clinical numbers, each with the reason.
 ALLOWED: dict[tuple[str, float], str] = {
+    ("alignment/biplanar.py", 3): "levels named in a sentence, and decimals of a place: layout",
+    ("alignment/biplanar.py", 5): "decimals of a direction: layout",
+    ("alignment/fan.py", 3): "dimensions of space",
+    ("alignment/space.py", 192): "draws for an error: method",
+    ("alignment/space.py", 6): "rounds until the points have settled: method",
     ("alignment/geometry.py", 1.959964): "the normal distribution's 97.5 % point",
     ("alignment/geometry.py", 256): "draws for an error: method",
     ("alignment/geometry.py", 4): "steps for each landmark: two axes, there and back",

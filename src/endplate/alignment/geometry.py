@@ -32,10 +32,10 @@ from endplate.levels import Level
 from endplate.posture import UPRIGHT
 
 METHOD = "endplate.alignment_from_landmarks/1"
-_NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
+NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
 # By these spans is thoracic kyphosis named; which one is always said.
-_THORACIC = (("T1", "T12"), ("T2", "T12"), ("T4", "T12"), ("T5", "T12"), ("T2", "T5"))
-_PELVIC_ANGLES = ("T1", "T4", "L1")
+THORACIC = (("T1", "T12"), ("T2", "T12"), ("T4", "T12"), ("T5", "T12"), ("T2", "T5"))
+PELVIC_ANGLES = ("T1", "T4", "L1")
 _INCLINATIONS = ("T1", "T9")
 # So often is a frontal curve drawn anew, to know how far the largest of many angles may be off.
 _DRAWS = 256
@@ -187,7 +187,7 @@ def _of_the_curves() -> Iterator[Parameter]:
         what="spine.pelvic_incidence_lumbar_lordosis_mismatch", level="L1-S1", of=mismatch,
         needs=(_HIPS, _SACRUM, _plate("L1")),
     )  # fmt: skip
-    spans = [("thoracic_kyphosis", span) for span in _THORACIC]
+    spans = [("thoracic_kyphosis", span) for span in THORACIC]
     for what, (first, last) in (*spans, ("thoracolumbar_kyphosis", ("T10", "L2"))):
         yield Parameter(
             what=f"spine.{what}", needs=(_plate(first), _lower(last)), of=kyphosis,
@@ -199,7 +199,7 @@ def _over_the_hips() -> Iterator[Parameter]:
     for level in (v.value for v in Level if Level.C2 <= v < Level.S1):
         body = f"{level} body"
         name = level.lower()
-        named = level in _PELVIC_ANGLES
+        named = level in PELVIC_ANGLES
         yield Parameter(
             what=f"spine.{name}_pelvic_angle" if named else "spine.vertebral_pelvic_angle",
             needs=(_HIPS, _SACRUM, body), of=vertebral_pelvic_angle, level=level,
@@ -319,7 +319,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
         If the landmarks contradict one another, or it cannot be known which way the person faces.
     """
     points = film.oriented()
-    errors = _errors(film, evidence)
+    errors = standard_errors(film, evidence)
     stack = derived(_moved(points, errors), film.view)
     one_head = film.view == "lateral" and HIPS not in points and len(_heads(points)) == 1
     facts, without = [], _Without()
@@ -363,7 +363,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
     return in_order(facts), tuple(problems)
 
 
-def _errors(film: Radiograph, evidence: Evidence) -> dict[str, float]:
+def standard_errors(film: Radiograph, evidence: Evidence) -> dict[str, float]:
     """The standard error of each point; none of any where nobody can know it."""
     if film.calibrated:
         usual = evidence.row("alignment.landmark_error").number
@@ -397,14 +397,14 @@ def _fact(
         if unit == "deg":
             there_and_back = turned(there_and_back)
         error = float(np.sqrt(np.square(there_and_back / 2).sum()))
-        interval = (value - _NORMAL_95 * error, value + _NORMAL_95 * error)
+        interval = (value - NORMAL_95 * error, value + NORMAL_95 * error)
         details["standard_error"] = error
     fact = Fact(
         what=parameter.what, value=value, unit=unit, on=film.on, level=parameter.level,
         side=parameter.side, source=film.name, method=METHOD, interval=interval,
         posture=film.posture, details=details,
     )  # fmt: skip
-    if _outside(parameter.what, value):
+    if outside(parameter.what, value):
         return fact.doubted("outside what is plausible: look at its points again")
     return fact
 
@@ -435,7 +435,7 @@ def _frontal_curves(
         details: dict[str, float | str] = {"largest": "yes" if curve.largest else "no"}
         interval = None
         if curve.error is not None:
-            away = _NORMAL_95 * curve.error
+            away = NORMAL_95 * curve.error
             interval = (curve.angle - away, curve.angle + away)
             details["standard_error"] = curve.error
         if (farthest := _apex(bodies, levels, curve)) is not None:
@@ -464,7 +464,7 @@ def _apex(bodies: Mapping[str, Floats], levels: Sequence[str], curve: Curve) -> 
 def _believable(film: Radiograph, facts: list[Fact], stack: Mapping[str, Floats]) -> None:
     """Refuse what no person has, whatever the posture: of the pelvis, and in the size of bones."""
     incidence = next((f for f in facts if f.what == "pelvis.pelvic_incidence"), None)
-    if incidence is not None and (limits := _outside(incidence.what, incidence.number)):
+    if incidence is not None and (limits := outside(incidence.what, incidence.number)):
         raise film.contradiction(
             f"pelvic incidence comes out outside {limits} degrees: the anterior and posterior "
             f"points are exchanged, or the femoral heads are not those of this picture."
@@ -473,7 +473,7 @@ def _believable(film: Radiograph, facts: list[Fact], stack: Mapping[str, Floats]
     if film.calibrated and plates:
         length = float(np.median([np.linalg.norm(plate[0] - plate[1]) for plate in plates]))
         size = "vertebra.depth" if film.view == "lateral" else "vertebra.width"
-        if limits := _outside(size, length):
+        if limits := outside(size, length):
             raise film.contradiction(
                 f"the endplates come out outside {limits} mm: pixel spacing and magnification are "
                 f"not those of this picture, or the points are not in its pixels.",
@@ -481,7 +481,7 @@ def _believable(film: Radiograph, facts: list[Fact], stack: Mapping[str, Floats]
             )
 
 
-def _outside(what: str, value: float) -> str:
+def outside(what: str, value: float) -> str:
     """The plausible limits of a concept where a value lies beyond them, else nothing."""
     limits = vocabulary.concept(what).plausible
     if limits is None or limits[0] <= value <= limits[1]:

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from endplate.alignment.fan import Fan
 from endplate.facts import InputProblem
 from endplate.levels import Level
 from endplate.posture import Posture
@@ -38,6 +39,7 @@ HEAD = "femoral_head.centre"
 HIPS = "hip_axis.centre"
 SECOND = " 2"  # a second femoral head of which nobody said whose side it is
 SIDES = ("left", "right")
+PEDICLE = "pedicle.centre"
 _LEVELS = tuple(v for v in Level if v >= Level.C2)
 _LATERAL = ("dens.tip", "external_auditory_meatus", "chin", "brow", "knee", "ankle")
 _SIDED = ("external_auditory_meatus", "knee", "ankle")
@@ -58,8 +60,10 @@ def names(view: str) -> frozenset[str]:
         plates = PLATES[:1] if level == Level.S1 else PLATES
         found |= {f"{level} {plate}.{end}" for plate in plates for end in ends}
     found |= {HEAD, HEAD + SECOND, HIPS} | {f"{side} {HEAD}" for side in SIDES}
+    found |= {f"{level} {side} {PEDICLE}" for level in _LEVELS[:-1] for side in SIDES}
     if view == "lateral":
         found |= {*_LATERAL, *(f"{side} {name}" for side in SIDES for name in _SIDED)}
+        found |= {f"{level} {PEDICLE}" for level in _LEVELS[:-1]}  # the middle of both
     return frozenset(found)
 
 
@@ -95,6 +99,8 @@ class Radiograph:
     towards
         To which side of the picture the person faces (lateral), or on which side the patient's
         left is (frontal), where that was said; None: it is found from the endplates.
+    fan
+        How a slot scanner took it, where it did; the points are then at the isocentre's scale.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Radiograph:
     calibrated: bool = False
     errors: Mapping[str, float] = field(default_factory=dict)
     towards: Towards | None = None
+    fan: Fan | None = None
 
     def __post_init__(self) -> None:
         odd = sorted(set(self.points) - names(self.view))
@@ -190,6 +197,7 @@ class Radiograph:
 def _structure(name: str) -> str:
     """What a point belongs to, whichever its side; femoral heads and their middle are one."""
     bare = name.removesuffix(SECOND).removeprefix("left ").removeprefix("right ")
+    bare = bare.replace(" left ", " ").replace(" right ", " ")
     return HEAD if bare == HIPS else bare
 
 

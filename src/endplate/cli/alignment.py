@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from endplate import evidence
+from endplate.alignment.geometry import METHOD
 from endplate.alignment.geometry import measure as measured
 from endplate.alignment.landmarks import Radiograph
 from endplate.cli.main import print_json
@@ -19,14 +20,17 @@ from endplate.vocabulary import concept
 
 
 def measure(
-    files: Sequence[Path], given: Mapping[str, Any], out: Path | None, *, as_json: bool
-) -> None:
+    files: Sequence[Path], given: Mapping[str, Any], out: Path | None,
+    images: Mapping[str, Path] | None = None, *, as_json: bool,
+) -> None:  # fmt: skip
     """Measure the landmarks of one person's radiographs, one file per view, and print.
 
     Parameters
     ----------
     given
         What was said beside the files (`endplate.exchange.landmarks.SETTINGS`).
+    images
+        View → the slot scanner's DICOM picture, where it was given.
 
     Raises
     ------
@@ -35,39 +39,49 @@ def measure(
     """
     facts: list[Fact] = []
     problems: list[Problem] = []
-    films: list[Radiograph] = []
-    views: dict[str, str] = {}
+    films: dict[str, Radiograph] = {}
     for path in files:
-        film, noted = read(path, given)
-        if film.view in views:
+        film, noted = read(path, given, images)
+        if film.view in films:
             raise InputProblem(
-                f"{path.name}: cannot be measured beside {views[film.view]}. One file of each view "
-                f"is needed; both are {film.view}. Measure one at a time."
+                f"{path.name}: cannot be measured beside {films[film.view].name}. One file of each "
+                f"view is needed; both are {film.view}. Measure one at a time."
             )
-        views[film.view] = path.name
+        films[film.view] = film
         found, missing = measured(film, evidence.shipped())
         facts += found
-        films.append(film)
         problems += [*noted, *missing]
+    for view in set(images or ()) - set(films):
+        raise InputProblem(
+            f"--eos-{view}: cannot be used. A file of {view} landmarks is needed beside it; there "
+            f"is none. Give it, or leave the picture out."
+        )
+    more: dict[str, Any] = {}
+    if len(films) > 1 and any(film.fan is not None for film in films.values()):
+        more = _in_space(films, facts, problems)
     if not facts:
         why = next((p.says for p in problems), "No landmark that is needed is there.")
+        names = ", ".join(film.name for film in films.values())
         raise InputProblem(
-            f"{', '.join(views.values())}: nothing could be measured. The landmarks of at least "
-            f"one parameter are needed; {why[0].lower()}{why[1:]} Mark more of them."
+            f"{names}: nothing could be measured. The landmarks of at least one parameter are "
+            f"needed; {why[0].lower()}{why[1:]} Mark more of them."
         )
     facts = [*in_order(facts)]
     if out is not None:
         from endplate.report.alignment import pictures
 
-        drawn = {name: svg.encode() for name, svg in pictures(films, facts).items()}
-        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems), **drawn})
+        drawn = {n: svg.encode() for n, svg in pictures([*films.values()], facts).items()}
+        found = envelope(facts=facts, problems=problems, **more)
+        write_files(out, {"alignment.json": found, **drawn})
     if as_json:
-        print_json(facts=facts, problems=problems)
+        print_json(facts=facts, problems=problems, **more)
         return
+    spatial = {f.method for f in facts} - {METHOD}
     rows = [
         (
-            concept(f.what).name, " ".join(p for p in (f.level, f.side) if p), fact_value(f),
-            str(f.posture or ""), "; ".join(f.doubts),
+            concept(f.what).name + (", in space" if f.method in spatial else ""),
+            " ".join(p for p in (f.level, f.side) if p), fact_value(f), str(f.posture or ""),
+            "; ".join(f.doubts),
         )
         for f in facts
     ]  # fmt: skip
@@ -76,3 +90,15 @@ def measure(
     text.print(table(f"{len(rows)} measurements", columns, rows))
     if problems:
         text.print(problems_table("Problems", problems))
+
+
+def _in_space(
+    films: Mapping[str, Radiograph], facts: list[Fact], problems: list[Problem]
+) -> dict[str, Any]:
+    """Add what both films of a slot scanner give together; the places of the points."""
+    from endplate.alignment import biplanar
+
+    found = biplanar.measure(films["lateral"], films["frontal"], evidence.shipped())
+    facts[:] = [*biplanar.corrected(facts, found.lengths), *found.facts]
+    problems += found.problems
+    return {} if found.space is None else {"biplanar": biplanar.described(found.space)}

@@ -226,6 +226,14 @@ def alignment_measure(
         str | None,
         typer.Option("--landmark-error", help="Standard error of a point: '1.5 mm' or '3 px'."),
     ] = None,
+    eos_lateral: Annotated[
+        Path | None,
+        typer.Option("--eos-lateral", metavar="DICOM", help="Slot scanner's lateral picture."),
+    ] = None,
+    eos_frontal: Annotated[
+        Path | None,
+        typer.Option("--eos-frontal", metavar="DICOM", help="Slot scanner's frontal picture."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
@@ -240,7 +248,9 @@ def alignment_measure(
         "magnification": magnification, "calibration": "uncalibrated" if uncalibrated else None,
         "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
     }  # fmt: skip
-    command.measure(files, given, out, as_json=json)
+    pictures = {"lateral": eos_lateral, "frontal": eos_frontal}
+    images = {name: path for name, path in pictures.items() if path is not None}
+    command.measure(files, given, out, images, as_json=json)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from endplate import vocabulary
+from endplate.alignment.fan import SOURCES, Fan
 from endplate.alignment.landmarks import (
     HEAD,
     SECOND,
@@ -38,8 +39,14 @@ from endplate.posture import Posture
 # What can be said of a radiograph, in a file or beside it.
 SETTINGS = (
     "view", "posture", "on", "pixel_spacing", "magnification", "calibration", "anterior",
-    "patient_left", "landmark_error",
+    "patient_left", "landmark_error", "image", "eos",
 )  # fmt: skip
+# What is known of how a slot scanner took a picture, in a file's `eos`.
+EOS = (
+    "source_to_isocentre_mm", "source_to_detector_mm", "spacing_at", "source", "isocentre_column",
+    "first_row",
+)  # fmt: skip
+SPACING_AT = ("isocentre", "detector")
 UNCALIBRATED = "uncalibrated"
 _SIDES = ("left", "right")
 _WORDS: Mapping[str, tuple[str, ...]] = {
@@ -115,7 +122,7 @@ def lie_in_one_plane(landmarks: Iterable[Landmark]) -> bool:
 
 
 def read(
-    path: Path, given: Mapping[str, Any] | None = None
+    path: Path, given: Mapping[str, Any] | None = None, images: Mapping[str, Path] | None = None
 ) -> tuple[Radiograph, tuple[Problem, ...]]:
     """The radiograph's landmarks in a file, and what of it could not be used.
 
@@ -123,6 +130,8 @@ def read(
     ----------
     given
         Whichever of `SETTINGS` the user said beside the file; None for what was not said.
+    images
+        View → the DICOM picture of a slot scanner that its points were marked on.
 
     Raises
     ------
@@ -134,6 +143,11 @@ def read(
     if "view" not in said:
         _refuse(path.name, "whether it is a lateral or a frontal radiograph", "it does not say",
                 "Give --view, or view in the file.")  # fmt: skip
+    image = (images or {}).get(said["view"])
+    if image is None and "image" in said:
+        image = path.parent / said["image"]
+    if image is not None:
+        said = _of_image(path.name, said, image)
     return _radiograph(path.name, found, said)
 
 
@@ -276,6 +290,12 @@ def _setting(name: str, key: str, value: Any) -> Any:
             return value if isinstance(value, date) else date.fromisoformat(str(value))
         except ValueError:
             _refuse(name, "on as a date like 2026-01-31", "it is none", "Correct it.")
+    if key == "image":
+        if isinstance(value, str) and value:
+            return value
+        _refuse(name, "image as the name of a DICOM file", "it is none", "Correct it.")
+    if key == "eos":
+        return _eos(name, value)
     if key == "landmark_error":
         match = _ERROR.fullmatch(str(value))
         if match and float(match[1]) > 0:
@@ -292,6 +312,52 @@ def _setting(name: str, key: str, value: Any) -> Any:
     return tuple(map(float, reversed(numbers))) if is_pair else float(numbers[0])
 
 
+def _eos(name: str, value: Any) -> dict[str, Any]:
+    """How a slot scanner took the picture, checked; what is not said is not there."""
+    if not isinstance(value, dict):
+        _refuse(name, f"eos as an object with {', '.join(EOS)}", "it is none", _PAGE)
+    found: dict[str, Any] = {}
+    words = {"source": (*SOURCES["lateral"], *SOURCES["frontal"]), "spacing_at": SPACING_AT}
+    for key, cell in value.items():
+        if key not in EOS:
+            _refuse(name, f"no other keys in eos than {', '.join(EOS)}", f"it has {key!r:.60}",
+                    "Correct or remove it.")  # fmt: skip
+        if key in words:
+            if cell not in words[key]:
+                _refuse(name, f"{key} in eos as one of {', '.join(words[key])}",
+                        "it is another", "Write one of them.")  # fmt: skip
+            found[key] = cell
+        elif not _is_number(cell) or (key.endswith("_mm") and cell < _SMALLEST):
+            _refuse(name, f"{key} in eos as a number", "it is none", "Correct it.")
+        else:
+            found[key] = float(cell)
+    return found
+
+
+def _of_image(name: str, said: Mapping[str, Any], image: Path) -> dict[str, Any]:
+    """What was said, with what the header of a slot scanner's picture adds and may not deny."""
+    from endplate.exchange.dicom import eos  # noqa: PLC0415 - pydicom is slow to import
+
+    header = eos.read(image, said["view"])
+    own = said.get("eos", {})
+    for where, theirs, ours in (("", header.settings, said), (" in eos", header.eos, own)):
+        for key, value in theirs.items():
+            if key in ours and key not in header.assumed and not _alike(ours[key], value):
+                _refuse(name, f"{key}{where} as its image {image.name} has it", "it is another",
+                        "Correct it, or leave it out.")  # fmt: skip
+    return {
+        **header.settings, **said, "eos": {**header.eos, **own},
+        "assumed": [key for key in header.assumed if key not in own],
+    }  # fmt: skip
+
+
+def _alike(ours: Any, theirs: Any) -> bool:
+    """Whether two say the same, numbers within a hundredth."""
+    if isinstance(theirs, str | date):
+        return bool(ours == theirs)
+    return bool(np.allclose(ours, theirs, rtol=0.01, atol=0))
+
+
 def _refuse(name: str, needed: str, got: str, then: str) -> NoReturn:
     raise InputProblem(f"{name}: cannot be used as landmarks. It needs {needed}; {got}. {then}")
 
@@ -305,7 +371,10 @@ def _radiograph(
     view = said["view"]
     points, problems = _understood(name, found.points, view)
     across, towards, is_body = _plane(name, found, view)
-    (x_scale, y_scale), calibrated = _scale(name, found, said, is_body=is_body)
+    if "eos" in said:
+        (x_scale, y_scale), calibrated = _slot_scale(name, found, said), True
+    else:
+        (x_scale, y_scale), calibrated = _scale(name, found, said, is_body=is_body)
     usual: float | None = None
     if "landmark_error" in said:
         size, unit = said["landmark_error"]
@@ -329,6 +398,7 @@ def _radiograph(
         on=said.get("on"), calibrated=calibrated,
         errors={label: e for label, e in errors.items() if e is not None},
         towards=towards or said.get(key),
+        fan=_fan(name, said, (x_scale, y_scale)) if "eos" in said else None,
     )  # fmt: skip
     return film, (*found.problems, *problems)
 
@@ -406,3 +476,43 @@ def _scale(
     if found.in_mm and "pixel_spacing" in said:
         _refuse(name, "no pixel spacing", "its points are in mm already", "Leave it out.")
     return (x / said["magnification"], y / said["magnification"]), True
+
+
+def _slot_scale(name: str, found: _Read, said: Mapping[str, Any]) -> tuple[float, float]:
+    """Millimetres for a pixel in the plane of the isocentre, across and upright."""
+    eos = said["eos"]
+    if found.in_mm or "calibration" in said or "magnification" in said:
+        _refuse(name, "points in pixels and no magnification beside eos, which tells it",
+                "it has another scale", "Leave it out.")  # fmt: skip
+    needed = ["source_to_isocentre_mm", "source", "isocentre_column", "spacing_at"]
+    if eos.get("spacing_at") == "detector":
+        needed.append("source_to_detector_mm")
+    missing = [f"{key} in eos" for key in needed if key not in eos]
+    if "pixel_spacing" not in said:  # what no header tells can be seen on an object of known size
+        missing.append("pixel_spacing (from the header, or from an object of known size)")
+    if missing:
+        _refuse(name, ", ".join(missing), "neither it nor a DICOM image tells", _PAGE)
+    spacing = said["pixel_spacing"]
+    if eos["spacing_at"] == "isocentre":
+        return spacing if isinstance(spacing, tuple) else (spacing, spacing)
+    if not isinstance(spacing, tuple):
+        _refuse(name, "pixel_spacing at the detector as two numbers, between rows and columns",
+                "it is one, and upright a slot scanner does not magnify", "Give both.")  # fmt: skip
+    x, y = spacing
+    return x * eos["source_to_isocentre_mm"] / eos["source_to_detector_mm"], y
+
+
+def _fan(name: str, said: Mapping[str, Any], scale: tuple[float, float]) -> Fan:
+    eos, sides = said["eos"], SOURCES[said["view"]]
+    if eos["source"] not in sides:
+        _refuse(name, f"source in eos as {' or '.join(sides)} on a {said['view']} view",
+                "it is another side", "Correct it, or the view.")  # fmt: skip
+    near, far = eos["source_to_isocentre_mm"], eos.get("source_to_detector_mm")
+    if far is not None and far <= near:
+        _refuse(name, "source_to_detector_mm above source_to_isocentre_mm", "it is not",
+                "Correct them.")  # fmt: skip
+    return Fan(
+        source_to_isocentre=near, source=eos["source"],
+        isocentre=scale[0] * eos["isocentre_column"], top=scale[1] * eos.get("first_row", 0.0),
+        is_assumed="isocentre_column" in said.get("assumed", ()),
+    )  # fmt: skip

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from endplate.facts import Side
 from endplate.images.frame import CRANIAL, LEFT, POSTERIOR, Bools, Floats, Seen
-from endplate.images.segment import unit
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
 from endplate.images.volume import Points
+from endplate.planes import unit
 
 METHOD = "endplate.canal_from_mask/1"
 

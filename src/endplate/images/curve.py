@@ -14,10 +14,11 @@ import numpy as np
 from endplate import cobb
 from endplate.facts import Side
 from endplate.images.endplate import Endplate
-from endplate.images.frame import LEFT, POSTERIOR, Floats
-from endplate.images.segment import all_normals, estimate, unit
+from endplate.images.frame import CRANIAL, LEFT, POSTERIOR, Floats
+from endplate.images.segment import all_normals, estimate
 from endplate.images.vertebra import Estimate, Vertebra
 from endplate.images.volume import Points
+from endplate.planes import Reference, bulge, lean, unit
 
 METHOD = "endplate.curve_from_mask/1"
 
@@ -33,37 +34,13 @@ _CANAL_MIDDLE = 0.2
 _ARM = 25.0
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Reference:
-    """The person's own planes.
-
-    Attributes
-    ----------
-    left, up
-        Unit vectors, LPS; `up` runs along the spine and is square to `left`.
-    by
-        What they were taken from.
-    """
-
-    left: Points
-    up: Points
-    by: str
-
-    @property
-    def posterior(self) -> Points:
-        """Unit vector to the back."""
-        return np.asarray(np.cross(self.up, self.left))
-
-    @classmethod
-    def of(cls, vertebrae: Sequence[Vertebra], hips: Points | None) -> Reference:
-        """From the hip axis (from right to left), or from the vertebrae where there is none."""
-        left = hips
-        if left is None:
-            left = unit(np.sum([v.frame.axes[:, LEFT] for v in vertebrae], axis=0))
-        first, last = vertebrae[0], vertebrae[-1]
-        up = first.superior.centre - last.inferior.centre
-        up = unit(up - left * (up @ left))
-        return cls(left=left, up=up, by="hip axis" if hips is not None else "the vertebrae")
+def reference(vertebrae: Sequence[Vertebra], hips: Points | None) -> Reference:
+    """From the hip axis (from right to left), or from the vertebrae where there is none."""
+    left = hips
+    if left is None:
+        left = unit(np.sum([v.frame.axes[:, LEFT] for v in vertebrae], axis=0))
+    along = vertebrae[0].superior.centre - vertebrae[-1].inferior.centre
+    return Reference.of(left, along, "hip axis" if hips is not None else "the vertebrae")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -151,8 +128,7 @@ def _lean(plates: Sequence[Endplate | None], towards: Points, up: Points) -> Poi
     found = np.full((len(plates), count), np.nan)
     for at, plate in enumerate(plates):
         if plate is not None:
-            normals = all_normals(plate)
-            found[at] = np.degrees(np.arctan2(normals @ towards, normals @ up))
+            found[at] = lean(all_normals(plate), towards, up)
     return found
 
 
@@ -186,23 +162,15 @@ def apex(vertebrae: Mapping[str, Vertebra], curve: Angle, planes: Reference) -> 
     run = names[names.index(curve.first) : last + 1]
     if len(run) < cobb.LEAST_SPAN:
         return None
-    centres = np.array([vertebrae[n].frame.centre for n in run])
-    line = unit(centres[0] - centres[-1])
-    out = centres - centres[-1]
-    out = out - np.outer(out @ line, line)
-    sideways = out @ planes.left
-    at = int(np.argmax(np.abs(sideways)))
-    forward = out[at] @ planes.posterior
-    plane = float(np.degrees(np.arctan2(abs(sideways[at]), abs(forward))))
-    return Apex(level=run[at], offset=float(sideways[at]), plane=plane)
+    found = bulge([vertebrae[n].frame.centre for n in run], planes)
+    return Apex(level=run[found.at], offset=float(found.offset), plane=float(found.plane))
 
 
 def axial_rotation(vertebra: Vertebra, planes: Reference) -> Estimate:
     """How far a vertebra is turned about its own axis: positive where its front faces left."""
-    axis = vertebra.frame.axes[:, 2]
-    back = planes.posterior - axis * (planes.posterior @ axis)
-    own = vertebra.frame.axes[:, POSTERIOR]
-    value = float(np.degrees(np.arctan2(np.cross(back, own) @ axis, back @ own)))
+    value = float(
+        planes.rotation(vertebra.frame.axes[:, CRANIAL], vertebra.frame.axes[:, POSTERIOR])
+    )
     voxel = vertebra.block.volume.affine[:3, :3]
     size = float(np.linalg.norm(voxel.T @ vertebra.frame.axes[:, LEFT]))
     return Estimate(value, float(np.degrees(_CANAL_MIDDLE * size / _ARM)))

@@ -17,17 +17,18 @@ import numpy as np
 from endplate.evidence import Evidence
 from endplate.facts import Side
 from endplate.images import canal, curve, pelvis, segment
-from endplate.images.curve import Leans, Reference
+from endplate.images.curve import Leans
 from endplate.images.cut_vertebra import CutVertebra, cut_vertebra
 from endplate.images.endplate import Endplate, endplate
 from endplate.images.frame import LEFT, POSTERIOR, Block, Frame, Plane
 from endplate.images.pelvis import Head, Pelvis
 from endplate.images.result import Missing, Result
-from endplate.images.segment import Surface, estimate, turn
+from endplate.images.segment import Surface, estimate
 from endplate.images.vertebra import METHOD as VERTEBRA
 from endplate.images.vertebra import Estimate, NotMeasurable, Vertebra
 from endplate.levels import Column, Level
-from endplate.posture import Posture
+from endplate.planes import Reference, turn, unit
+from endplate.posture import UPRIGHT, Posture
 
 # The sides and the walls of a body are known to about these parts of a voxel: sides may be parallel
 # to the voxels, both alike.
@@ -38,7 +39,6 @@ _CONCAVITY = 0.3
 _THORACIC = (("T1", "T12"), ("T2", "T12"), ("T4", "T12"), ("T5", "T12"))
 _THORACOLUMBAR = ("T10", "L2")
 _PELVIC_ANGLES = ("T1", "T4", "L1")
-_UPRIGHT = (Posture.STANDING, Posture.SITTING)
 _HEIGHTS = ("anterior", "middle", "posterior")
 # The quantities that it yields, by the names that a user asks for them.
 QUANTITIES = frozenset({"geometry", "canal"})
@@ -165,7 +165,7 @@ class Geometry:
         """The person's own sagittal and frontal planes."""
         if not self.vertebrae:
             return None
-        return Reference.of(list(self.vertebrae.values()), self.pelvis.axis)
+        return curve.reference(list(self.vertebrae.values()), self.pelvis.axis)
 
     @cached_property
     def segments(self) -> dict[tuple[str, str], tuple[Surface, Surface]]:
@@ -288,7 +288,7 @@ class Geometry:
             top, bottom = self.plates[upper][0], self.plates[lower][0 if lower == "S1" else 1]
             if top is None or bottom is None:
                 continue
-            left = segment.unit(top.frame.axes[:, LEFT] + bottom.frame.axes[:, LEFT])
+            left = unit(top.frame.axes[:, LEFT] + bottom.frame.axes[:, LEFT])
             normals = segment.all_normals(top), segment.all_normals(bottom)
             yield Result(
                 what="segment.lordosis", value=estimate(turn(*normals, left)),
@@ -440,7 +440,7 @@ class Geometry:
                 method=curve.METHOD, level=name, of=(name,), details={"hip_axis": ends},
             )  # fmt: skip
         top = self.vertebrae.get("C7")
-        if top is not None and self.posture in _UPRIGHT:
+        if top is not None and self.posture in UPRIGHT:
             corner = sacrum.frame.to_world([0.0, sacrum.depth / 2, 0.0])
             size = top.block.volume.voxel_volume ** (1 / 3)
             error = float(np.hypot(sacrum.edge_error, curve.CENTRE * size))

@@ -17,7 +17,7 @@ from scipy import ndimage
 from endplate.facts import Side
 from endplate.images.endplate import Endplate, edges, endplate
 from endplate.images.frame import CRANIAL, POSTERIOR, Block, Bools, Floats, Frame, Seen
-from endplate.images.segment import estimate, turn
+from endplate.images.segment import estimate
 from endplate.images.sphere import Sphere, sphere
 from endplate.images.vertebra import (
     Estimate,
@@ -28,6 +28,7 @@ from endplate.images.vertebra import (
     shrunk,
 )
 from endplate.images.volume import Points
+from endplate.planes import turn
 
 METHOD = "endplate.pelvis_from_mask/1"
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from endplate.images.endplate import Endplate
-from endplate.images.frame import LEFT, POSTERIOR, Floats
+from endplate.images.frame import LEFT, POSTERIOR
 from endplate.images.vertebra import Estimate, Vertebra
 from endplate.images.volume import Points
+from endplate.planes import turn, unit
 
 METHOD = "endplate.segment_from_mask/1"
 
@@ -140,24 +141,9 @@ def _back(plate: Endplate) -> Points:
     return plate.frame.to_world([0.0, plate.depth / 2, 0.0])
 
 
-def unit(vector: Floats) -> Points:
-    """The direction of a vector."""
-    return np.asarray(vector / np.linalg.norm(vector))
-
-
 def all_normals(plate: Endplate) -> Points:
     """An endplate's normal, and after it those that fit as well; shape (n + 1, 3)."""
     return np.concatenate([plate.normal[None], plate.normals])
-
-
-def turn(start: Points, end: Points, axis: Points) -> Points:
-    """From one direction to another about an axis, in degrees; about an axis that points to the
-    left, positive leans forward. Rows belong together.
-    """
-    axis = np.broadcast_to(axis, start.shape)
-    a, b = (x - axis * np.einsum("ij,ij->i", x, axis)[:, None] for x in (start, end))
-    sine = np.einsum("ij,ij->i", np.cross(a, b), axis)
-    return np.asarray(np.degrees(np.arctan2(sine, np.einsum("ij,ij->i", a, b))))
 
 
 def estimate(values: Points) -> Estimate:
