@@ -200,7 +200,10 @@ app.add_typer(alignment, name="alignment")
 def alignment_measure(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE …", help="Landmarks: JSON, CSV, 3D Slicer; one per view."),
+        typer.Argument(
+            metavar="FILE …",
+            help="Landmarks: JSON, CSV, 3D Slicer, DICOM SR or GSPS; one per view.",
+        ),
     ],
     view: Annotated[str | None, typer.Option(help="lateral or frontal.")] = None,
     posture: Annotated[
@@ -226,6 +229,12 @@ def alignment_measure(
         str | None,
         typer.Option("--landmark-error", help="Standard error of a point: '1.5 mm' or '3 px'."),
     ] = None,
+    sr: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sr", metavar="IMAGE.dcm", help="The radiograph: its DICOM report is written too."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write alignment.json here.", readable=False),
@@ -240,7 +249,7 @@ def alignment_measure(
         "magnification": magnification, "calibration": "uncalibrated" if uncalibrated else None,
         "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
     }  # fmt: skip
-    command.measure(files, given, out, as_json=json)
+    command.measure(files, given, out, sr or (), as_json=json)
 
 
 @app.command()

@@ -214,7 +214,8 @@ class _Reading:
                 and item.data.get("RelationshipType") == "CONTAINS"
                 and item.name not in (named.FINDING, named.FINDING_CATEGORY)
             )
-            if is_said or item.kind == "NUM":
+            is_number = item.kind == "NUM" and item.name != named.LANDMARK_ERROR
+            if is_said or is_number:
                 self._entry(item, group)
 
     def _entry(self, item: Item, group: Item) -> None:
