@@ -172,7 +172,10 @@ def _content(path: Path, given: Mapping[str, Any], images: Sequence[Film]) -> _R
         return _of_dicom(path, given, images)
     found = _of_text(path)
     view = given.get("view") or found.says.get("view")
-    found.image = next((i for i in images if i.says.get("view", view) == view), None)
+    found.image = next(
+        (one for one in images if None in (view, there := one.says.get("view")) or there == view),
+        None,
+    )
     return found
 
 
@@ -476,7 +479,8 @@ def _setting(name: str, key: str, value: Any) -> Any:
     ):
         _refuse(name, f"{key} as a number above 0", "it is none", "Correct it.")
     # As DICOM writes it: the distance between rows, which is along y, comes first.
-    return tuple(map(float, reversed(numbers))) if is_pair else float(numbers[0])
+    is_square = len(set(numbers)) == 1
+    return float(numbers[0]) if is_square else tuple(map(float, reversed(numbers)))
 
 
 def _refuse(name: str, needed: str, got: str, then: str) -> NoReturn:

@@ -52,7 +52,7 @@ def report_file(marked: Marked, facts: Sequence[Fact]) -> bytes:
             )
             for place, together in groupby(sorted(facts, key=_order), _place)
         ]
-        groups += [_landmark(name, marked, reference, seed) for name in sorted(marked.pixels)]
+        groups += [_landmark(name, marked, reference, seed) for name in marked.pixels]
         about = [
             parts.code_item(named.IMAGE_VIEW, named.VIEWS[film.view], "HAS ACQ CONTEXT"),
             parts.text_item(named.RADIOGRAPH, _said(marked), "HAS ACQ CONTEXT"),

@@ -178,6 +178,7 @@ def _levels() -> frozenset[str]:
 
 
 _AMBIGUOUS = "several names stand with it, or another level or side than its own"
+_ELSEWHERE = "it is bound to the display and not to the image"
 _NAMELESS = "nothing that stands with it is the name of a landmark"
 
 
@@ -266,7 +267,7 @@ def _walk(item: Item, above: tuple[Item, ...], found: Marks) -> None:
 
 def _coordinates(item: Item, above: tuple[Item, ...], found: Marks) -> None:
     """One SCOORD with what names it: it itself, its measurement, and its group."""
-    if item.name == named.SOURCE_OF_MEASUREMENT and _is_ours(above):
+    if _is_ours(above):
         return  # the landmarks that one of our measurements rests on stand for themselves
     near = [item, *(one for one in reversed(above) if one.kind == "NUM")]
     groups = [one for one in above if one.name == named.GROUP][-1:]
@@ -355,14 +356,12 @@ def _annotation(annotation: Dataset, images: Sequence[str], found: Marks) -> Non
             belonging.setdefault(owner, []).append(words)
             continue
         anchor = _anchor(text)
-        shape = "its text is bound to the display and not to the image" if anchor is None else (
-            _Shape("point", (anchor,))
-        )  # fmt: skip
+        shape = _ELSEWHERE if anchor is None else _Shape("point", (anchor,))
         _add(found, images, [words], shape)
     for n, graphic in enumerate(graphics):
         shape = _shape(str(graphic.get("GraphicType", "")), graphic.get("GraphicData"))
         if not _is_on_the_image(graphic, "GraphicAnnotationUnits"):
-            shape = "it is bound to the display and not to the image"
+            shape = _ELSEWHERE
         tracked = str(graphic.get("TrackingID") or "")
         _add(found, images, [*belonging.get(n, ()), tracked], shape)
 
