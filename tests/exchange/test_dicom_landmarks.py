@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from highdicom import pr, sr
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -706,6 +707,50 @@ def test_damaged_files_are_refused_in_words(tmp_path, image, write):
             assert str(problem).startswith("damaged.dcm: cannot be")
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 0
+
+
+def test_a_damaged_image_is_refused_or_read(tmp_path, image):
+    orientation = _code("C86043", "NCIt")
+    orientation.PatientOrientationModifierCodeSequence = [_code("10904000")]
+    radiograph(image, rows=ROWS, columns=COLUMNS, PatientOrientationCodeSequence=[orientation])
+    path = marked_as_state(tmp_path, image, {"chin": (1, 2), "brow": (3, 4)})
+    content = image.read_bytes()
+    end = content.index(b"\xe0\x7f\x10\x00")
+    rng = random.Random(6)
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(150):
+        damaged = bytearray(content[: end + 20])
+        for _ in range(rng.choice([1, 3, 20])):
+            damaged[rng.randrange(132, end)] = rng.randrange(256)
+        image.write_bytes(damaged)
+        try:
+            marked(path, STANDING)
+            outcomes["read"] += 1
+        except InputProblem:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 0
+
+
+@pytest.mark.parametrize("elements", [{"StudyDate": "2026013x"}, {"StudyTime": "10150q"},
+                                      {"StudyDate": "", "AcquisitionDate": ""}])  # fmt: skip
+def test_a_date_that_is_none_is_left_empty_in_the_report(tmp_path, elements, peer):
+    image = radiograph(tmp_path / "i.dcm", rows=ROWS, columns=COLUMNS)
+    path = marked_as_state(tmp_path, image)
+    data = dcmread(image)
+    with disable_value_validation():
+        for keyword, value in elements.items():
+            setattr(data, keyword, value)
+        data.save_as(image)
+    found = marked(path, STANDING)
+    measured, _ = measure(found.film, evidence.shipped())
+    out = tmp_path / "o.dcm"
+    out.write_bytes(report_file(found, measured))
+    assert marked(out).film.points == found.film.points
+    done = subprocess.run(
+        [peer("dciodvfy", "dicom3tools"), out], capture_output=True, text=True, check=False
+    )
+    told = (done.stdout + done.stderr).splitlines()
+    assert [line for line in told if line.startswith("Error")] == []
 
 
 def test_a_file_that_only_claims_to_be_dicom(tmp_path):

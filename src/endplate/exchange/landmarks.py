@@ -529,7 +529,7 @@ def _radiograph(
     return Marked(
         film=film,
         problems=(*found.problems, *doubts, *steep, *problems),
-        pixels={} if found.in_mm else {n: (*p.at[:2], p.error) for n, p in points.items()},
+        pixels={} if found.in_mm else {n: (p.at[0], p.at[1], p.error) for n, p in points.items()},
         said=said,
         image=found.image,
         identity=found.image.identity if found.image else found.identity,

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from pydicom.sr.coding import Code
 
 from endplate import codec, levels
 from endplate.alignment.geometry import rests_on
@@ -24,7 +25,7 @@ from endplate.exchange.landmarks import Marked
 from endplate.facts import Fact, InputProblem, Side, in_order
 from endplate.levels import Level
 
-_PIXEL = named.Code("{pixel}", "UCUM", "pixel")
+_PIXEL = Code("{pixel}", "UCUM", "pixel")
 
 
 def report_file(marked: Marked, facts: Sequence[Fact]) -> bytes:
@@ -38,7 +39,7 @@ def report_file(marked: Marked, facts: Sequence[Fact]) -> bytes:
     """
     image = _image(marked)
     facts = in_order(facts)
-    film = marked.film
+    film, name = marked.film, marked.film.name
     reference: parts.Image = (image.file.kind, image.uid, None)
     modality = image.file.text("Modality")
     seed = uid(image.uid, codec.encode(facts), codec.encode([*map(list, marked.pixels.items())]))
@@ -52,7 +53,7 @@ def report_file(marked: Marked, facts: Sequence[Fact]) -> bytes:
             )
             for place, together in groupby(sorted(facts, key=_order), _place)
         ]
-        groups += [_landmark(name, marked, reference, seed) for name in marked.pixels]
+        groups += [_landmark(point, marked, reference, seed) for point in marked.pixels]
         about = [
             parts.code_item(named.IMAGE_VIEW, named.VIEWS[film.view], "HAS ACQ CONTEXT"),
             parts.text_item(named.RADIOGRAPH, _said(marked), "HAS ACQ CONTEXT"),
@@ -61,7 +62,7 @@ def report_file(marked: Marked, facts: Sequence[Fact]) -> bytes:
             parts.document(
                 groups,
                 parts.library([reference], modality, film.on, about),
-                sources([image.file.path]),
+                _evidence(name, image),
                 is_3d=False,
                 modality=modality,
                 on=film.on,
@@ -80,6 +81,9 @@ def _image(marked: Marked) -> Film:
     if not all(image.file.text(k) for k in _UIDS):
         raise _refused(name, "a report refers to its image by UID, and a study, series or image "
                        "has none", "Export the image again")  # fmt: skip
+    if image.file.kind.type != "SOP Class":
+        raise _refused(name, "an image of a kind that DICOM names is needed, and it is of none",
+                       "Export the image again")  # fmt: skip
     if (image.file.integer("NumberOfFrames") or 1) > 1:
         raise _refused(name, "an image of one frame is needed, and it has several",
                        "Export the frame that was marked")  # fmt: skip
@@ -89,6 +93,15 @@ def _image(marked: Marked) -> Film:
         raise _refused(name, "landmarks in pixels of the image are needed, and some lie beside it "
                        "or are in mm", "Check whether it is this image")  # fmt: skip
     return image
+
+
+def _evidence(name: str, image: Film) -> list[Any]:
+    """The image's whole header, from which the report takes person and study."""
+    try:
+        return [*sources([image.file.path])]
+    except Exception as problem:  # pydicom answers broken bytes with many kinds of exceptions
+        why = f"the image's header is needed whole, and it is broken ({type(problem).__name__})"
+        raise _refused(name, why, "Export the image again") from None
 
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")

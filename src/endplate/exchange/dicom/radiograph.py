@@ -7,6 +7,7 @@ corrected or calibrated; that of the detector needs a magnification.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -108,8 +109,14 @@ def film(path: Path) -> Film:
         raise _refused(path.name, "It holds no picture.")
     if file.text("Modality") not in _MODALITIES:
         raise _refused(path.name, "It is an image of another kind.")
-    with disable_value_validation():
-        return _film(path, file)
+    try:
+        with disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's warnings print values
+            return _film(path, file)
+    except InputProblem:
+        raise
+    except Exception as problem:  # pydicom answers broken bytes with many kinds of exceptions
+        raise _refused(path.name, f"Its header is broken ({type(problem).__name__}).") from None
 
 
 def _refused(name: str, says: str) -> InputProblem:
@@ -234,7 +241,7 @@ def _number(file: Header, keyword: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    says: Mapping[str, Any] = field(default_factory=dict)
+    says: dict[str, Any] = field(default_factory=dict)
     magnification: float | None = None
     doubt: Problem | None = None
     spacing_is: str = ""

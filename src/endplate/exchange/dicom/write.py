@@ -29,7 +29,7 @@ from pydicom.uid import (
     MRImageStorage,
     generate_uid,
 )
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import DA, TM, format_number_as_ds
 
 from endplate import __version__
 from endplate.exchange.dicom.series import Identity, Series
@@ -266,7 +266,7 @@ def sources(files: Iterable[Path]) -> list[Dataset]:
     """The headers of images in their order, each file once.
 
     The first, of which an object takes person and study, is in Unicode, and whatever it does not
-    tell of them is there and empty.
+    tell of them, or not as a date or time can be told, is there and empty.
     """
     with as_it_was():
         found: list[Dataset] = [
@@ -276,9 +276,18 @@ def sources(files: Iterable[Path]) -> list[Dataset]:
         first.decode()
         first.SpecificCharacterSet = _UNICODE
         for keyword in _STUDY:
-            if keyword not in first:
+            if keyword not in first or not _is_usable(keyword, first[keyword].value):
                 setattr(first, keyword, "")
     return found
+
+
+def _is_usable(keyword: str, value: Any) -> bool:
+    """Whether a value can be passed on: a date or time that is none cannot."""
+    kind = {"StudyDate": DA, "StudyTime": TM}.get(keyword)
+    try:
+        return kind is None or not value or kind(str(value)) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 def settle(made: Dataset, on: date | None, dimensions: UID | None = None) -> None:
