@@ -91,8 +91,8 @@ def dicom(folder, view, **changed):
     return path
 
 
-def in_space(paths, images=None):
-    films = [read(path, images=images)[0] for path in paths]
+def in_space(paths, scans=None):
+    films = [read(path, scans=images)[0] for path in paths]
     found = biplanar.measure(*films, evidence.shipped())
     return {(f.what, f.level): f for f in found.facts}, {p.problem for p in found.problems}
 

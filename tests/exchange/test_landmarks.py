@@ -105,6 +105,25 @@ def test_a_table_may_have_other_separators(tmp_path, separator):
     agree(facts(read(as_csv(tmp_path, separator=separator))[0]), truth())
 
 
+@pytest.mark.parametrize("encoded", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_as_a_spreadsheet_writes_it(tmp_path, encoded):
+    said = SAID | {"pixel_spacing": [SPACING, SPACING]}
+    lines = ["sep=;"]
+    for key, value in said.items():  # a cell with a comma stands in quotation marks
+        cell = f"# {key}: {value}"
+        lines.append(f'"{cell}";;' if "," in cell else f"{cell};;")
+    lines += ["point;x;y"] + [f"{n};{x!r};{y!r}" for n, (x, y) in pixels(POINTS).items()] + [";;"]
+    path = tmp_path / "lateral.csv"
+    path.write_bytes("\r\n".join(lines).encode(encoded))
+    agree(facts(read(path)[0]), truth())
+
+
+def test_json_may_begin_with_a_byte_order_mark(tmp_path):
+    path = as_json(tmp_path)
+    path.write_bytes(path.read_text().encode("utf-8-sig"))
+    agree(facts(read(path)[0]), truth())
+
+
 def test_pixels_that_are_not_square_are_given_as_dicom_gives_them(tmp_path):
     wide = {n: [x / 2, y] for n, (x, y) in pixels(POINTS).items()}
     said = SAID | {"pixel_spacing": [SPACING, 2 * SPACING]}  # between rows, between columns
@@ -146,6 +165,39 @@ def test_markups_of_a_radiograph_placed_in_the_patient_still_need_its_magnificat
         read(path, given)
     with pytest.raises(InputProblem, match="they lie in another plane"):
         read(as_markups(tmp_path, {n: (x, 0.0, y) for n, (x, y) in POINTS.items()}), given)
+
+
+def test_a_stray_point_makes_no_body_of_a_picture(tmp_path):
+    """Else its magnification would be taken for 1."""
+    flat = {n: (x * SPACING, y * SPACING, 0.0) for n, (x, y) in pixels(POINTS).items()}
+    path = as_markups(tmp_path, flat | {"calibration ball": (0.0, 0.0, 40.0)})
+    given = {"view": "lateral", "posture": "standing"}
+    with pytest.raises(InputProblem, match="the magnification is not known"):
+        read(path, given)
+    film, _ = read(path, {**given, "magnification": MAGNIFICATION})
+    agree(facts(film), truth(), within=SLICER)
+
+
+def test_a_picture_that_is_turned_in_space_is_not_a_body(tmp_path):
+    turned = {n: (0.3 * x, -x, y) for n, (x, y) in POINTS.items()}
+    with pytest.raises(InputProblem, match="turned against the body"):
+        read(as_markups(tmp_path, turned), {"view": "lateral"})
+    few = dict(list(turned.items())[:3])
+    assert read(as_markups(tmp_path, few), {"view": "lateral"})[0].calibrated
+
+
+def test_right_and_left_of_slicer_s_two_systems(tmp_path):
+    bodies = {n: (x, 7.0 * k, y) for k, (n, (x, y)) in enumerate(FRONTAL.items())}
+    path = as_markups(tmp_path, bodies)
+    value = json.loads(path.read_text())
+    (markup,) = value["markups"]
+    markup["coordinateSystem"] = "RAS"
+    for point in markup["controlPoints"]:
+        x, y, z = point["position"]
+        point["position"] = [-x, -y, z]
+    path.write_text(json.dumps(value))
+    film, _ = read(path, {"view": "frontal", "posture": "standing"})
+    agree(facts(film), truth(FRONTAL, "frontal"), within=SLICER)
 
 
 def test_an_error_of_a_point_of_slicer_is_taken(tmp_path):
@@ -257,6 +309,23 @@ def test_a_setting_that_is_not_understood(tmp_path, key, value):
 def test_settings_that_nobody_knows(tmp_path):
     assert "it has 'spacing'" in refused(as_json(tmp_path, None, SAID | {"spacing": 1}))
     assert "it has 'spacing'" in refused(as_csv(tmp_path, None, SAID | {"spacing": 1}))
+
+
+def test_what_stands_twice_is_not_taken_once(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(
+        '{"view": "lateral", "points": {"chin": [1, 2], "brow": [3, 4], "chin": [5, 6]}}'
+    )
+    assert "it has 'chin' twice" in refused(path)
+    path = tmp_path / "a.csv"
+    path.write_text("# view: lateral\n# view: frontal\npoint,x,y\nchin,1,2\n")
+    assert "it has 'view' twice" in refused(path)
+
+
+def test_a_decimal_comma_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("# view: lateral\npoint;x;y\nchin;1,5;2\n")
+    assert "with a decimal point" in refused(path)
 
 
 def test_what_must_be_known(tmp_path):

@@ -8,7 +8,7 @@ each coordinate in turn is moved by its standard error to either side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -302,9 +302,37 @@ def derived(points: Mapping[str, Floats], view: str) -> dict[str, Floats]:
     return found
 
 
-def _heads(points: Mapping[str, Floats]) -> list[str]:
+def _heads(points: Collection[str]) -> list[str]:
     every = (HEAD, HEAD + SECOND, *(f"{side} {HEAD}" for side in SIDES))
     return [name for name in every if name in points]
+
+
+def rests_on(fact: Fact, points: Collection[str], view: str) -> tuple[str, ...]:
+    """The marked points that a parameter of one radiograph was measured on."""
+    if fact.what == "spine.coronal_cobb_angle":
+        first, last = str(fact.level).split("-")
+        needs: tuple[str, ...] = (_plate(first), _lower(last))
+    else:
+        needs = next(
+            p.needs
+            for p in PARAMETERS[view]
+            if (p.what, p.level, p.side) == (fact.what, fact.level, fact.side)
+        )
+    found = (name for need in needs for name in _marked(need, points, view))
+    return tuple(dict.fromkeys(name for name in found if name in points))
+
+
+def _marked(need: str, points: Collection[str], view: str) -> Sequence[str]:
+    """The points of which a derived one is made, as `derived` does it."""
+    if need == _HIPS:
+        return (HIPS,) if HIPS in points else _heads(points)
+    level, _, part = need.partition(" ")
+    if part == "body" and f"{level} {BODY}" in points:
+        return (f"{level} {BODY}",)
+    plates = PLATES if part == "body" else (part.replace(" ", "_"),)
+    if plates[0] in PLATES:
+        return [f"{level} {plate}.{end}" for plate in plates for end in ENDS[view]]
+    return (need,)
 
 
 # -- measuring --------------------------------------------------------------------------------

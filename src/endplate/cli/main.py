@@ -200,7 +200,10 @@ app.add_typer(alignment, name="alignment")
 def alignment_measure(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE …", help="Landmarks: JSON, CSV, 3D Slicer; one per view."),
+        typer.Argument(
+            metavar="FILE …",
+            help="Landmarks: JSON, CSV, 3D Slicer, DICOM SR or GSPS; one per view.",
+        ),
     ],
     view: Annotated[str | None, typer.Option(help="lateral or frontal.")] = None,
     posture: Annotated[
@@ -234,6 +237,12 @@ def alignment_measure(
         Path | None,
         typer.Option("--eos-frontal", metavar="DICOM", help="Slot scanner's frontal picture."),
     ] = None,
+    sr: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sr", metavar="IMAGE.dcm", help="The radiograph: its DICOM report is written too."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
@@ -249,8 +258,8 @@ def alignment_measure(
         "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
     }  # fmt: skip
     pictures = {"lateral": eos_lateral, "frontal": eos_frontal}
-    images = {name: path for name, path in pictures.items() if path is not None}
-    command.measure(files, given, out, images, as_json=json)
+    scans = {name: path for name, path in pictures.items() if path is not None}
+    command.measure(files, given, out, sr or (), scans, as_json=json)
 
 
 @app.command()

@@ -1,8 +1,9 @@
-"""Landmarks of radiographs: JSON, CSV, and points of 3D Slicer.
+"""Landmarks of radiographs: JSON, CSV, points of 3D Slicer, and marks in DICOM objects.
 
-``docs/how-to/measure-alignment.md`` has the two formats. In them x runs to the right and y down
-the picture, in pixels. A file of 3D Slicer is in mm: where it lies in one plane it is a
-radiograph's, at the size of the detector; where it does not, its points are the patient's own.
+``docs/how-to/measure-alignment.md`` has the first two formats. In them x runs to the right and y
+down the picture, in pixels from its upper left corner, as in DICOM. A file of 3D Slicer is in mm:
+where it lies in one plane it is a radiograph's, at the size of the detector; where it does not, its
+points are the patient's own. DICOM objects refer to their image, which says the rest.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -35,6 +38,11 @@ from endplate.exchange.typed import encoding
 from endplate.facts import InputProblem, Problem
 from endplate.images.landmarks import Landmark
 from endplate.posture import Posture
+
+if TYPE_CHECKING:
+    from endplate.exchange.dicom.landmarks import Marks
+    from endplate.exchange.dicom.radiograph import Film
+    from endplate.exchange.dicom.series import Identity
 
 # What can be said of a radiograph, in a file or beside it.
 SETTINGS = (
@@ -59,10 +67,12 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 _ERROR = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(mm|px)\s*")
 # Points of a plane differ less than this across it, mm.
 _FLAT = 1e-3
+_ALWAYS_FLAT = 3
 # No picture has more pixels a side, and no scale more or fewer mm in one.
 _LARGEST, _SMALLEST = 1e6, 1e-6
 _LONGEST_HEAD = 1 << 14
 _EVERY = frozenset().union(*(names(view) for view in VIEWS))
+_BESIDE = "what was given beside it"
 _PAGE = "See docs/how-to/measure-alignment.md."
 
 
@@ -83,6 +93,34 @@ class _Read:
     says: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     in_mm: bool = False
+    lines: list[tuple[str, Sequence[tuple[float, float]]]] = field(default_factory=list)
+    image: Film | None = None
+    identity: Identity | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Marked:
+    """A radiograph's landmarks with what is known of the picture that they were marked on.
+
+    Attributes
+    ----------
+    pixels
+        Name → column and row on the picture, and the standard error of either where the point
+        has its own; empty where the file's points are not in pixels.
+    said
+        What was said of the radiograph, in the file, by its image, or beside them.
+    image
+        Its DICOM image, where there is one.
+    identity
+        Whose it is, by its image or the object that marks it.
+    """
+
+    film: Radiograph
+    problems: tuple[Problem, ...]
+    pixels: Mapping[str, tuple[float, float, float | None]]
+    said: Mapping[str, Any]
+    image: Film | None = None
+    identity: Identity | None = field(default=None, repr=False)
 
 
 def is_landmarks(value: Any) -> bool:
@@ -122,7 +160,7 @@ def lie_in_one_plane(landmarks: Iterable[Landmark]) -> bool:
 
 
 def read(
-    path: Path, given: Mapping[str, Any] | None = None, images: Mapping[str, Path] | None = None
+    path: Path, given: Mapping[str, Any] | None = None, scans: Mapping[str, Path] | None = None
 ) -> tuple[Radiograph, tuple[Problem, ...]]:
     """The radiograph's landmarks in a file, and what of it could not be used.
 
@@ -130,7 +168,7 @@ def read(
     ----------
     given
         Whichever of `SETTINGS` the user said beside the file; None for what was not said.
-    images
+    scans
         View → the DICOM picture of a slot scanner that its points were marked on.
 
     Raises
@@ -138,33 +176,77 @@ def read(
     InputProblem
         If it cannot be read, says what cannot be, or leaves open what must be known.
     """
-    found = _content(path)
-    said = _settled(path.name, found.says, given or {})
+    found = marked(path, given, scans=scans)
+    return found.film, found.problems
+
+
+def marked(
+    path: Path,
+    given: Mapping[str, Any] | None = None,
+    images: Sequence[Film] = (),
+    scans: Mapping[str, Path] | None = None,
+) -> Marked:
+    """The landmarks in a file, with the picture that they were marked on.
+
+    Parameters
+    ----------
+    given
+        Whichever of `SETTINGS` the user said beside the file; None for what was not said.
+    images
+        DICOM images of which one may be the picture. Of a DICOM object the picture is looked for
+        beside it as well.
+    scans
+        View → the DICOM picture of a slot scanner that its points were marked on.
+
+    Raises
+    ------
+    InputProblem
+        If it cannot be read, says what cannot be, or leaves open what must be known.
+    """
+    given = given or {}
+    found = _content(path, given, images)
+    said, problems = _said(path.name, found, given, is_slot=bool(scans))
     if "view" not in said:
         _refuse(path.name, "whether it is a lateral or a frontal radiograph", "it does not say",
                 "Give --view, or view in the file.")  # fmt: skip
-    image = (images or {}).get(said["view"])
-    if image is None and "image" in said:
-        image = path.parent / said["image"]
-    if image is not None:
-        said = _of_image(path.name, said, image)
-    return _radiograph(path.name, found, said)
+    scan = (scans or {}).get(said["view"])
+    if scan is None and "image" in said:
+        scan = path.parent / said["image"]
+    if scan is not None:
+        said = _of_scan(path.name, said, scan)
+    return _radiograph(path.name, found, said, problems)
 
 
 # -- reading ----------------------------------------------------------------------------------
 
 
-def _content(path: Path) -> _Read:
+def _content(path: Path, given: Mapping[str, Any], images: Sequence[Film]) -> _Read:
     if not path.is_file():
         raise InputProblem(
             f"{path.name}: cannot be read. A file of landmarks is needed; there is none of that "
             f"name. Check the path."
         )
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return _table(path)
+    if _is_dicom(path):
+        return _of_dicom(path, given, images)
+    found = _of_text(path)
+    view = given.get("view") or found.says.get("view")
+    found.image = next(
+        (one for one in images if None in (view, there := one.says.get("view")) or there == view),
+        None,
+    )
+    return found
+
+
+def _of_text(path: Path) -> _Read:
     try:
-        value = source.parsed(source.document(path))
-    except (source.Unreadable, source.NotJson):
+        text = source.document(path)
+    except source.Unreadable as problem:
+        _refuse(path.name, "a file that can be read", problem.says, "Look at the file.")
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return _table(path.name, text)
+    try:
+        value = source.parsed(text)
+    except source.NotJson:
         value = None
     if points_slicer.is_markups(value):
         marked, problems = points_slicer.read(value, path.name)
@@ -183,6 +265,8 @@ def _content(path: Path) -> _Read:
     if odd:
         _refuse(path.name, f"no other keys than points, {', '.join(SETTINGS)}",
                 f"it has {odd[0]!r}", "Correct or remove it.")  # fmt: skip
+    if (twice := _repeated(text)) is not None:
+        _refuse(path.name, "each key once", f"it has {twice[:40]!r} twice", "Remove one of them.")
     return _Read(list(_of_json(path.name, value["points"])), says)
 
 
@@ -198,33 +282,54 @@ def _are_lists(value: list[Any]) -> bool:
     return all(isinstance(one, list) for one in value)
 
 
-def _table(path: Path) -> _Read:
+def _repeated(text: bytes) -> str | None:
+    """A key that stands twice in one object of JSON, of which any reader would take one."""
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in items]
+        found.extend(key for n, key in enumerate(keys) if key in keys[:n])
+
+    with suppress(ValueError, RecursionError):
+        json.loads(text, object_pairs_hook=pairs)
+    return found[0] if found else None
+
+
+def _table(name: str, content: bytes) -> _Read:
     """A CSV: lines ``# key: value``, then columns point, x, y and, if wanted, error."""
-    content = path.read_bytes()
     try:
-        lines = content.decode(encoding(content)).splitlines()
+        # A spreadsheet puts a setting with a comma into quotation marks, and may begin with "sep=".
+        lines = [
+            text.strip().strip('"') if text.lstrip().startswith('"#') else text
+            for text in content.decode(encoding(content)).splitlines()
+            if not text.startswith("sep=")
+        ]
     except UnicodeDecodeError:
-        _refuse(path.name, "text in UTF-8", "it is none", "Save it again as CSV UTF-8.")
+        _refuse(name, "text in UTF-8", "it is none", "Save it again as CSV UTF-8.")
     says: dict[str, Any] = {}
     for line in (text.strip() for text in lines):
-        if line.startswith("#"):
-            key, colon, value = line.strip("#,;\t ").partition(":")
-            if colon and key.strip() not in SETTINGS:
-                _refuse(path.name, f"no other settings than {', '.join(SETTINGS)}",
-                        f"it has {key.strip()!r}", "Correct or remove it.")  # fmt: skip
-            if colon:
-                says[key.strip()] = _plain(value.strip())
-    body = [text for text in lines if text.strip() and not text.lstrip().startswith("#")]
+        if not line.startswith("#"):
+            continue
+        key, colon, value = (part.strip() for part in line.strip('#,;\t "').partition(":"))
+        if not colon:
+            continue
+        if key not in SETTINGS:
+            _refuse(name, f"no other settings than {', '.join(SETTINGS)}", f"it has {key!r}",
+                    "Correct or remove it.")  # fmt: skip
+        if key in says:
+            _refuse(name, "each setting once", f"it has {key!r} twice", "Remove one of them.")
+        says[key] = _plain(value)
+    body = [t for t in lines if t.strip(',;\t "') and not t.lstrip().startswith("#")]
     head = body[0] if body else ""
     separator = max("\t;,", key=head.count)
     rows = csv.DictReader(io.StringIO("\n".join(body), newline=""), delimiter=separator)
     rows.fieldnames = [cell.strip().lower() for cell in rows.fieldnames or ()]
     if not {"point", "x", "y"} <= set(rows.fieldnames):
-        _refuse(path.name, "the columns point, x and y", "one of them is not there", _PAGE)
+        _refuse(name, "the columns point, x and y", "one of them is not there", _PAGE)
     points = []
-    for row in _rows(path.name, rows):
+    for row in _rows(name, rows):
         cells = [_plain((row.get(n) or "").strip()) for n in ("x", "y", "error")]
-        points.append(_point(path.name, row["point"] or "", cells[:2] if cells[2] == "" else cells))
+        points.append(_point(name, row["point"] or "", cells[:2] if cells[2] == "" else cells))
     return _Read(points, says)
 
 
@@ -247,7 +352,8 @@ def _plain(text: str) -> Any:
 def _point(name: str, label: str, value: list[Any]) -> _Point:
     numbers = [float(n) for n in value if _is_number(n)]
     if len(numbers) != len(value) or len(value) not in (2, 3) or min(numbers[2:], default=1) <= 0:
-        _refuse(name, "x and y of each point as numbers, and an error above 0 where it is known",
+        _refuse(name, "x and y of each point as numbers with a decimal point, and an error above "
+                "0 where it is known",
                 f"those of {canonical(label)[:40]!r} are not", "Correct them.")  # fmt: skip
     error = numbers[2] if len(numbers) > 2 else None
     return _Point(label, (numbers[0], numbers[1]), error)
@@ -259,23 +365,160 @@ def _is_number(value: Any) -> bool:
     return is_real and abs(value) <= _LARGEST
 
 
+# -- DICOM -----------------------------------------------------------------------------------
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its name or its first bytes."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    return path.suffix.lower() == ".dcm" or start[128:] == b"DICM"
+
+
+def _of_dicom(path: Path, given: Mapping[str, Any], images: Sequence[Film]) -> _Read:
+    """The marks of a structured report or a presentation state on one image, with that image."""
+    from endplate.exchange.dicom import landmarks, radiograph  # noqa: PLC0415 - slow to import
+    from endplate.exchange.dicom.files import Unreadable  # noqa: PLC0415
+
+    try:
+        marks = landmarks.read(path)
+    except Unreadable as problem:
+        _refuse(path.name, "a structured report or a presentation state with landmarks",
+                problem.says[0].lower() + problem.says[1:].rstrip("."),
+                "Give the object that was made where they were marked.")  # fmt: skip
+    problems = tuple(
+        Problem(
+            problem="alignment.mark_left_aside", where=path.name, count=count,
+            says=f"A mark was left aside: {why}.", try_=(_PAGE,),
+        )
+        for why, count in marks.left.items()
+    )  # fmt: skip
+    if not marks.on:
+        why = "; ".join(f"{count} left aside: {why}" for why, count in marks.left.items())
+        _refuse(path.name, "marks on an image that are named as landmarks",
+                f"no landmark was found ({why or 'nothing is marked'})", _PAGE)  # fmt: skip
+    known = [image for image in images if image.uid in marks.on]
+    if images and not known:
+        _refuse(path.name, "the image that it marks", "it marks another than was given",
+                "Give the right one.")  # fmt: skip
+    known = known or [radiograph.film(p) for p in radiograph.beside(path, marks.on).values()]
+    uid = _image_of(path.name, marks, known, given)
+    image = next((one for one in known if one.uid == uid), None)
+    if image is not None:
+        _check_image(path.name, marks, image, uid)
+    found = _Read([], marks.says.get(uid, {}), problems, image=image, identity=marks.identity)
+    for mark in dict.fromkeys(marks.on[uid]):
+        if mark.kind == "line":
+            found.lines.append((mark.name, mark.at))
+        else:
+            found.points.append(_Point(mark.name, mark.at[0], mark.error))
+    return found
+
+
+def _image_of(name: str, marks: Marks, known: Sequence[Film], given: Mapping[str, Any]) -> str:
+    """The one image whose marks are meant: the one given, the only one, or that of the view."""
+    if len(marks.on) == 1:
+        return next(iter(marks.on))
+    view = given.get("view")
+    views = {one.uid: one.says.get("view") for one in known}
+    views |= {uid: says["view"] for uid, says in marks.says.items() if "view" in says}
+    meant = [uid for uid in marks.on if view and views.get(uid) == view]
+    if len(known) == 1 and not meant:
+        meant = [known[0].uid]
+    if len(meant) != 1:
+        _refuse(name, "the marks of one image", f"it marks {len(marks.on)} images",
+                "Give the image that is meant with --sr, or its view with --view.")  # fmt: skip
+    return meant[0]
+
+
+def _check_image(name: str, marks: Marks, image: Film, uid: str) -> None:
+    """Refuse another person's image, and marks beside the picture."""
+    if why := marks.identity.contradicts(image.identity):
+        raise InputProblem(
+            f"{name}: cannot be used with its image. Both must be of one person; they have "
+            f"different {' and '.join(why)}. Check whose they are."
+        )
+    columns, rows = image.size
+    for mark in marks.on[uid]:
+        if any(not (0 <= x <= columns and 0 <= y <= rows) for x, y in mark.at):
+            _refuse(name, "marks within the picture", f"{mark.name} lies beside it",
+                    "Check whether it is this picture.")  # fmt: skip
+
+
+def _ends(name: str, found: _Read, view: str, towards: str | None) -> Iterator[Problem]:
+    """Take in the ends of endplates that were marked as lines; say which cannot be told apart."""
+    if not found.lines:
+        return
+    from endplate.exchange.dicom.landmarks import ends  # noqa: PLC0415
+
+    if towards is None:
+        key = "anterior" if view == "lateral" else "patient_left"
+        _refuse(name, f"the side of the picture on which {key.replace('_', ' ')} lies, to tell the "
+                "ends of lines apart", "nobody says it",
+                f"Give --{key.replace('_', '-')} left or right.")  # fmt: skip
+    axes = found.image.axes if found.image else None
+    across = axes[0] if axes else (0, 1.0)
+    for label, at in found.lines:
+        both = ends(view, label, at, across, towards)
+        found.points += [_Point(end, place) for end, place in (both or {}).items()]
+        if both is None:
+            yield Problem(
+                problem="alignment.line_without_ends", where=name,
+                says=f"The line {label} runs so steeply that its ends cannot be told apart; it "
+                f"was left aside.",
+                try_=("Mark its ends as points, each by its name.",),
+            )  # fmt: skip
+
+
 # -- what is said of it -----------------------------------------------------------------------
 
 
-def _settled(name: str, says: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a radiograph in its file or beside it, checked; both may say the same."""
+def _said(
+    name: str, found: _Read, given: Mapping[str, Any], *, is_slot: bool
+) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """What is said of a radiograph in its file, by its image or beside them, and what is doubtful.
+
+    Whoever calls it uncalibrated need not deny what its image says of a scale; that of a slot
+    scanner's picture is read with its geometry.
+    """
+    image = found.image
+    if image is None:
+        return _settled(name, {"the file": found.says, _BESIDE: given}), ()
+    by_image = dict(image.says)
+    is_slot = is_slot or bool({"eos", "image"} & set(found.says))
+    if is_slot or UNCALIBRATED in (given.get("calibration"), found.says.get("calibration")):
+        for key in ("pixel_spacing", "magnification"):
+            by_image.pop(key, None)
+    said = _settled(name, {"the file": found.says, "its image": by_image, _BESIDE: given})
+    problems = image.problems
+    scaled = is_slot or {"calibration", "magnification"} & set(said)
+    if image.magnification and not scaled:
+        said["magnification"] = image.magnification
+        problems += (image.doubt,) if image.doubt else ()
+    return said, problems
+
+
+def _settled(name: str, says: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is said of a radiograph here and there, checked; all may say the same."""
     found: dict[str, Any] = {}
     for key in SETTINGS:
-        values = [_setting(name, key, s[key]) for s in (says, given) if s.get(key) is not None]
-        if len(values) > 1 and values[0] != values[1]:
-            _refuse(name, f"one answer to {key}", "the file says another than was given beside it",
-                    "Give one of them.")  # fmt: skip
+        values = {w: _setting(name, key, s[key]) for w, s in says.items() if s.get(key) is not None}
+        for (first, value), (second, other) in pairwise(values.items()):
+            if not _same(value, other):
+                _refuse(name, f"one answer to {key}", f"{first} says another than {second}",
+                        "Give one of them.")  # fmt: skip
         if values:
-            found[key] = values[0]
+            found[key] = next(iter(values.values()))
     if "calibration" in found and {"pixel_spacing", "magnification"} & set(found):
         _refuse(name, "either pixel spacing and magnification, or 'uncalibrated'",
                 "both are there", "Remove one of them.")  # fmt: skip
     return found
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two answers are one; a square pixel has one size or the same twice."""
+    square = {float, tuple} == {type(value), type(other)}
+    return bool(np.all(np.equal(value, other)) if square else value == other)
 
 
 def _setting(name: str, key: str, value: Any) -> Any:
@@ -334,7 +577,7 @@ def _eos(name: str, value: Any) -> dict[str, Any]:
     return found
 
 
-def _of_image(name: str, said: Mapping[str, Any], image: Path) -> dict[str, Any]:
+def _of_scan(name: str, said: Mapping[str, Any], image: Path) -> dict[str, Any]:
     """What was said, with what the header of a slot scanner's picture adds and may not deny."""
     from endplate.exchange.dicom import eos  # noqa: PLC0415 - pydicom is slow to import
 
@@ -366,15 +609,18 @@ def _refuse(name: str, needed: str, got: str, then: str) -> NoReturn:
 
 
 def _radiograph(
-    name: str, found: _Read, said: Mapping[str, Any]
-) -> tuple[Radiograph, tuple[Problem, ...]]:
+    name: str, found: _Read, said: Mapping[str, Any], doubts: tuple[Problem, ...]
+) -> Marked:
     view = said["view"]
-    points, problems = _understood(name, found.points, view)
-    across, towards, is_body = _plane(name, found, view)
+    facing = "anterior" if view == "lateral" else "patient_left"
+    steep = list(_ends(name, found, view, said.get(facing)))
+    points, problems = _understood(name, found, view)
+    across, towards, is_body = _plane(name, found, list(points.values()), view)
     if "eos" in said:
-        (x_scale, y_scale), calibrated = _slot_scale(name, found, said), True
+        scales, calibrated = _slot_scale(name, found, said), True
     else:
-        (x_scale, y_scale), calibrated = _scale(name, found, said, is_body=is_body)
+        scales, calibrated = _scale(name, found, said, is_body=is_body)
+    mean = sum(scales) / 2
     usual: float | None = None
     if "landmark_error" in said:
         size, unit = said["landmark_error"]
@@ -382,33 +628,40 @@ def _radiograph(
         if (unit == "mm" and not known) or (unit == "px" and found.in_mm):
             _refuse(name, "landmark_error in px, or a calibration" if unit == "mm" else
                     "landmark_error in mm", f"it is in {unit}", "Give it so.")  # fmt: skip
-        usual = size if unit == "mm" else size * (x_scale + y_scale) / 2
+        usual = size if unit == "mm" else size * mean
     (across_at, sign), (up_at, up_sign) = across
+    per_axis = (*scales, scales[0])  # what has a third axis is in mm, with one scale for all
     places = {
-        label: (sign * x_scale * p.at[across_at], up_sign * y_scale * p.at[up_at])
+        label: (
+            sign * per_axis[across_at] * p.at[across_at],
+            up_sign * per_axis[up_at] * p.at[up_at],
+        )
         for label, p in points.items()
     }
     errors = {
-        label: p.error * (x_scale + y_scale) / 2 if p.error is not None else usual
-        for label, p in points.items()
+        label: p.error * mean if p.error is not None else usual for label, p in points.items()
     }
-    key = "anterior" if view == "lateral" else "patient_left"
     film = Radiograph(
         name=name, view=view, points=places, posture=Posture(said.get("posture", "unknown")),
         on=said.get("on"), calibrated=calibrated,
         errors={label: e for label, e in errors.items() if e is not None},
-        towards=towards or said.get(key),
-        fan=_fan(name, said, (x_scale, y_scale)) if "eos" in said else None,
+        towards=towards or said.get(facing),
+        fan=_fan(name, said, scales) if "eos" in said else None,
     )  # fmt: skip
-    return film, (*found.problems, *problems)
+    return Marked(
+        film=film,
+        problems=(*found.problems, *doubts, *steep, *problems),
+        pixels={} if found.in_mm else {n: (p.at[0], p.at[1], p.error) for n, p in points.items()},
+        said=said,
+        image=found.image,
+        identity=found.image.identity if found.image else found.identity,
+    )
 
 
-def _understood(
-    name: str, points: Iterable[_Point], view: str
-) -> tuple[dict[str, _Point], list[Problem]]:
+def _understood(name: str, content: _Read, view: str) -> tuple[dict[str, _Point], list[Problem]]:
     """The points that are landmarks of the view; the others are named."""
     known, found, odd = names(view), dict[str, _Point](), []
-    for point in points:
+    for point in content.points:
         label = canonical(point.label)
         if label == HEAD and label in found:
             label += SECOND
@@ -435,20 +688,30 @@ def _understood(
 _Axis = tuple[int, float]
 
 
-def _plane(name: str, found: _Read, view: str) -> tuple[tuple[_Axis, _Axis], Any, bool]:
+def _plane(
+    name: str, found: _Read, points: Sequence[_Point], view: str
+) -> tuple[tuple[_Axis, _Axis], Any, bool]:
     """Which coordinates run across and up the picture; whither it faces, where they tell it.
 
     Points of the patient's own space (LPS) tell it; those of a picture do not. The last is
     whether they are of the body itself, and not of its shadow on a detector.
     """
     if not found.in_mm:
-        return ((0, 1.0), (1, -1.0)), None, False
-    flat = np.ptp(np.array([p.at for p in found.points]), axis=0) < _FLAT
+        axes = found.image.axes if found.image else None
+        return axes or ((0, 1.0), (1, -1.0)), None, False
+    at = np.array([p.at for p in points])
+    flat = np.ptp(at, axis=0) < _FLAT
     if flat[2]:
         return ((0, 1.0), (1, -1.0)), None, False
     if flat[{"lateral": 1, "frontal": 0}[view]]:
         _refuse(name, f"points of a {view} radiograph", "they lie in another plane",
                 "Give the view they were marked on.")  # fmt: skip
+    # A few points always lie in one plane; more do only if they were marked on a picture.
+    depth = np.linalg.svd(at - at.mean(axis=0), compute_uv=False)[-1]
+    if len(at) > _ALWAYS_FLAT and not flat.any() and depth < _FLAT:
+        _refuse(name, "points of a picture, or of the body",
+                "they lie in one plane, which is turned against the body's",
+                "Give them in the picture's pixels.")  # fmt: skip
     across = (1, -1.0) if view == "lateral" else (0, 1.0)
     return (across, (2, 1.0)), "right", not flat.any()
 
@@ -462,14 +725,15 @@ def _scale(
     spacing = said.get("pixel_spacing", 1.0 if found.in_mm else None)
     x, y = spacing if isinstance(spacing, tuple) else (spacing, spacing)
     if "calibration" in said:
-        return (1.0, 1.0), False
+        return (1.0, found.image.aspect if found.image else 1.0), False
     if x is None or y is None or "magnification" not in said:
         missing = "pixel spacing" if x is None else "magnification"
+        why = found.image.spacing_is if found.image and x is not None else ""
         _refuse(
             name,
             "pixel spacing and magnification (1 where the spacing is that in the patient's own "
             "plane), or to be called uncalibrated",
-            f"the {missing} is not known",
+            f"the {missing} is not known{': ' if why else ''}{why}",
             "Give --pixel-spacing and --magnification, or --uncalibrated: then angles alone are "
             "measured.",
         )

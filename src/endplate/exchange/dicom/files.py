@@ -46,7 +46,10 @@ _ELEMENTS = """
     BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
     RescaleIntercept RescaleSlope RescaleType ModalityLUTSequence SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence SegmentSequence SegmentationType MaximumFractionalValue
-    ReferencedSeriesSequence
+    ReferencedSeriesSequence ViewPosition ViewCodeSequence PatientOrientation ImagerPixelSpacing
+    NominalScannedPixelSpacing PixelSpacingCalibrationType PixelAspectRatio
+    EstimatedRadiographicMagnificationFactor DistanceSourceToDetector DistanceSourceToPatient
+    PatientOrientationCodeSequence
 """
 TAG = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in _ELEMENTS.split()}
 _TAGS: list[Any] = list(TAG.values())

@@ -22,10 +22,19 @@ _LONGEST = 16
 
 DEVICE = codes.DCM.Device
 MODALITY = codes.DCM.Modality
-MODALITIES = {"CT": codes.cid29.ComputedTomography, "MR": codes.cid29.MagneticResonance}
+MODALITIES = {
+    "CT": codes.cid29.ComputedTomography,
+    "MR": codes.cid29.MagneticResonance,
+    "CR": codes.cid29.ComputedRadiography,
+    "DX": codes.cid29.DigitalRadiography,
+    "XA": codes.cid29.XRayAngiography,
+    "RF": codes.cid29.Radiofluoroscopy,
+}
 PROCEDURES = {
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
+    "CR": codes.cid100.XRUnspecifiedBodyRegion,
+    "DX": codes.cid100.XRUnspecifiedBodyRegion,
 }
 IMAGING = codes.cid100.ImagingProcedure
 FRAME_OF_REFERENCE = codes.DCM.FrameOfReferenceUID
@@ -37,6 +46,10 @@ IMAGE_LIBRARY = codes.DCM.ImageLibrary
 IMAGE_LIBRARY_GROUP = codes.DCM.ImageLibraryGroup
 ACQUISITION_DATE = codes.DCM.AcquisitionDate
 STUDY_DATE = codes.DCM.StudyDate
+TRACKING_IDENTIFIER = codes.DCM.TrackingIdentifier
+IMAGE_VIEW = codes.DCM.ImageView
+VIEWS = {"lateral": codes.cid4010.LateralProjection, "frontal": codes.cid4010.Frontal}
+COMMENT = codes.DCM.Comment
 FINDING = codes.DCM.Finding
 FINDING_CATEGORY = Code("276214006", "SCT", "Finding category")
 FINDING_SITE = codes.SCT.FindingSite
@@ -60,6 +73,9 @@ DOUBT = Code("doubt", SCHEME, "Doubt about the measurement")
 POSTURE = Code("posture", SCHEME, "Posture")
 SPAN = Code("span", SCHEME, "Run of vertebrae")
 DETAILS = Code("details", SCHEME, "Details of the measurement, as JSON")
+LANDMARK = Code("landmark", SCHEME, "Landmark of a radiograph")
+LANDMARK_ERROR = Code("landmark_error", SCHEME, "Standard error of the landmark")
+RADIOGRAPH = Code("radiograph", SCHEME, "What was said of the radiograph, as JSON")
 LEVEL = "level:"
 # What stands for the version of a method that names none.
 NO_VERSION = "unstated"

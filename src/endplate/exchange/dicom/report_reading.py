@@ -66,7 +66,7 @@ def read_report(path: Path, today: date | None = None) -> Report:
             intake = Intake(today)
             source = f"SOPInstanceUID {head.text('SOPInstanceUID') or 'unknown'}"
             data = dcmread(path)
-            if _is_cut_off(data, path):
+            if is_cut_off(data, path):
                 raise Unreadable("dicom.report_unreadable", "The structured report is cut off.")
             _Reading(data, source, intake).all()
             whose = identity(path)
@@ -86,7 +86,7 @@ _UNDEFINED = 0xFFFFFFFF
 _END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
 
-def _is_cut_off(data: Dataset, path: Path) -> bool:
+def is_cut_off(data: Dataset, path: Path) -> bool:
     """Whether the file ends before its last element does, of which pydicom says nothing."""
     elements = [data.get_item(tag) for tag in data.keys()]  # noqa: SIM118 - items would be decoded
     raw = [e for e in elements if isinstance(e, RawDataElement)]
@@ -105,15 +105,15 @@ _NOTHING = Code("", "", "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Item:
+class Item:
     """One content item with what stands under it."""
 
     name: Code
     data: Dataset
-    children: tuple[_Item, ...]
+    children: tuple[Item, ...]
 
     @classmethod
-    def of(cls, data: Dataset) -> _Item:
+    def of(cls, data: Dataset) -> Item:
         """The tree of content items under one of them."""
         under = tuple(cls.of(one) for one in data.get("ContentSequence") or ())
         return cls(_coded(data, "ConceptNameCodeSequence"), data, under)
@@ -143,7 +143,7 @@ class _Item:
                 return float(number), _coded(one, "MeasurementUnitsCodeSequence")
         return None, _NOTHING
 
-    def under(self, *names: Code) -> list[_Item]:
+    def under(self, *names: Code) -> list[Item]:
         """The items below that bear one of these names."""
         return [one for one in self.children if one.name in names]
 
@@ -168,7 +168,7 @@ class _Reading:
     """One document on its way to facts."""
 
     def __init__(self, data: Dataset, source: str, intake: Intake) -> None:
-        self.root = _Item.of(data)
+        self.root = Item.of(data)
         self.source = source
         self.intake = intake
         self.on = _day(self.root)
@@ -201,23 +201,24 @@ class _Reading:
                 self.source,
             )
 
-    def _leave(self, why: str, item: _Item) -> None:
+    def _leave(self, why: str, item: Item) -> None:
         names = self._left.setdefault(why, {})
         name = item.name
         word = name.meaning or name.value or "without a name"
         names[word] = names.get(word, 0) + 1
 
-    def _group(self, group: _Item) -> None:
+    def _group(self, group: Item) -> None:
         for item in group.children:
             is_said = (
                 item.kind in ("CODE", "TEXT")
                 and item.data.get("RelationshipType") == "CONTAINS"
                 and item.name not in (named.FINDING, named.FINDING_CATEGORY)
             )
-            if is_said or item.kind == "NUM":
+            is_number = item.kind == "NUM" and item.name != named.LANDMARK_ERROR
+            if is_said or is_number:
                 self._entry(item, group)
 
-    def _entry(self, item: _Item, group: _Item) -> None:
+    def _entry(self, item: Item, group: Item) -> None:
         """One measurement or evaluation as a fact."""
         concept, is_own = _concept(item)
         is_number = item.kind == "NUM"
@@ -253,7 +254,7 @@ class _Reading:
         )
 
 
-def _day(root: _Item) -> date | None:
+def _day(root: Item) -> date | None:
     """The day of the images, or else that of the study."""
     libraries = root.under(named.IMAGE_LIBRARY)
     groups = [one for library in libraries for one in (library, *library.children)]
@@ -269,7 +270,7 @@ def _day(root: _Item) -> date | None:
 # -- one entry ---------------------------------------------------------------------------------
 
 
-def _concept(item: _Item) -> tuple[Concept | None, bool]:
+def _concept(item: Item) -> tuple[Concept | None, bool]:
     """What an entry is about, and whether it is coded as ours are."""
     methods = [one.code for one in item.under(named.METHOD)]
     for code in (*methods, item.name):
@@ -281,7 +282,7 @@ def _concept(item: _Item) -> tuple[Concept | None, bool]:
     return (vocabulary.concepts().get(known.concept) if known else None), False
 
 
-def _word(item: _Item) -> str | bool | None:
+def _word(item: Item) -> str | bool | None:
     """What an evaluation says: yes or no, a category, or a text."""
     if item.kind == "TEXT":
         return item.text or None
@@ -294,13 +295,13 @@ def _word(item: _Item) -> str | bool | None:
     return None
 
 
-def _place(item: _Item, group: _Item) -> tuple[str | None, Side | None] | None:
+def _place(item: Item, group: Item) -> tuple[str | None, Side | None] | None:
     """Level and side of an entry, its own before its group's; None where they are ambiguous."""
     about = item if item.under(named.FINDING_SITE) else group
     sites = about.under(named.FINDING_SITE)
     sides = [one.code for holder in (*sites, about, item) for one in holder.under(named.LATERALITY)]
-    lateral = {side for code in sides if (side := _side(code))}
-    found = {level for site in sites if (level := _level(site.code))}
+    lateral = {side for code in sides if (side := side_of(code))}
+    found = {level for site in sites if (level := level_of(site.code))}
     spans = about.texts(named.SPAN)
     try:
         level = levels.canonical(spans[0]) if spans else _span(found)
@@ -311,7 +312,8 @@ def _place(item: _Item, group: _Item) -> tuple[str | None, Side | None] | None:
     return level, next(iter(lateral), None)
 
 
-def _side(code: Code) -> Side | None:
+def side_of(code: Code) -> Side | None:
+    """The side that a code is, if it is one."""
     for side, known in named.SIDES.items():
         if code == known:
             return side
@@ -319,7 +321,7 @@ def _side(code: Code) -> Side | None:
 
 
 @lru_cache(maxsize=1024)
-def _level(code: Code) -> str | None:
+def level_of(code: Code) -> str | None:
     """The level that a finding site is, if it is one."""
     if code.scheme_designator == named.SCHEME:
         return code.value.removeprefix(named.LEVEL)
@@ -347,14 +349,14 @@ def _span(found: set[str]) -> str | None:
     return str(run)
 
 
-def _algorithm(item: _Item) -> str | None:
+def _algorithm(item: Item) -> str | None:
     name, version = item.texts(named.ALGORITHM_NAME), item.texts(named.ALGORITHM_VERSION)
     if not name:
         return None
     return name[0] if version in ([], [named.NO_VERSION]) else f"{name[0]}/{version[0]}"
 
 
-def _interval(item: _Item, value: float) -> tuple[float, float] | None:
+def _interval(item: Item, value: float) -> tuple[float, float] | None:
     """The interval that upper and lower uncertainty stand for, exact to the last written digit."""
     ends = []
     for name, sign in ((named.LOWER, -1), (named.UPPER, 1)):
@@ -365,7 +367,7 @@ def _interval(item: _Item, value: float) -> tuple[float, float] | None:
     return ends[0], ends[1]
 
 
-def _besides(item: _Item) -> dict[str, Any]:
+def _besides(item: Item) -> dict[str, Any]:
     """What an entry of our own has besides its value: posture, doubts and details."""
     postures = [p for p in item.texts(named.POSTURE) if p in set(Posture)]
     written = item.texts(named.DETAILS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from io import BytesIO
@@ -29,7 +29,7 @@ from pydicom.uid import (
     MRImageStorage,
     generate_uid,
 )
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import DA, TM, format_number_as_ds
 
 from endplate import __version__
 from endplate.exchange.dicom.series import Identity, Series
@@ -263,30 +263,40 @@ def as_it_was() -> Iterator[None]:
         yield
 
 
-def sources(series: Series) -> list[Dataset]:
-    """The headers of a series' files in the order of its planes, each file once.
+def sources(files: Iterable[Path]) -> list[Dataset]:
+    """The headers of images in their order, each file once.
 
     The first, of which an object takes person and study, is in Unicode, and whatever it does not
-    tell of them is there and empty.
+    tell of them, or not as a date or time can be told, is there and empty.
     """
     with as_it_was():
-        files = dict.fromkeys(plane.header.path for plane in series.planes)
-        found: list[Dataset] = [dcmread(path, stop_before_pixels=True) for path in files]
+        found: list[Dataset] = [
+            dcmread(path, stop_before_pixels=True) for path in dict.fromkeys(files)
+        ]
         first = found[0]
         first.decode()
         first.SpecificCharacterSet = _UNICODE
         for keyword in _STUDY:
-            if keyword not in first:
+            if keyword not in first or not _is_usable(keyword, first[keyword].value):
                 setattr(first, keyword, "")
     return found
 
 
-def settle(made: Dataset, series: Series, dimensions: UID | None = None) -> None:
-    """Put the series' day in the place of the present moment, and a UID in that of a random one.
+def _is_usable(keyword: str, value: Any) -> bool:
+    """Whether a value can be passed on: a date or time that is none cannot."""
+    kind = {"StudyDate": DA, "StudyTime": TM}.get(keyword)
+    try:
+        return kind is None or not value or kind(str(value)) is not None
+    except (ValueError, OverflowError):
+        return False
 
-    Dates that may not be empty are `_NO_DAY` where the series has none.
+
+def settle(made: Dataset, on: date | None, dimensions: UID | None = None) -> None:
+    """Put the images' day in the place of the present moment, and a UID in that of a random one.
+
+    Dates that may not be empty are `_NO_DAY` where the images have none.
     """
-    day = _da(series.acquisition.on) or _NO_DAY
+    day = _da(on) or _NO_DAY
 
     def one(data: Dataset, element: DataElement) -> None:
         if element.keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
@@ -364,7 +374,7 @@ def segmentation(
     )
     renumbered[labels] = np.arange(1, len(labels) + 1)
     planes = renumbered[mask.volume.array].transpose(2, 1, 0)
-    files = sources(series)
+    files = sources(plane.header.path for plane in series.planes)
     # Of a file of several frames each plane is named by its place: it may hold other frames.
     places = None if len(files) == len(series.planes) else _places(series)
     kinds = highdicom.seg.SegmentationTypeValues
@@ -393,7 +403,7 @@ def segmentation(
         if family is None:  # optional in DICOM; highdicom needs one
             for segment in made.SegmentSequence:
                 segment.pop("SegmentationAlgorithmIdentificationSequence", None)
-        settle(made, series, uid(seed, number, "dimensions"))
+        settle(made, series.acquisition.on, uid(seed, number, "dimensions"))
     return made
 
 
