@@ -54,7 +54,7 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
     Population  adults with spinal deformity, standing radiographs
     Not for     supine images; adolescents; targets at a given age, which differ
     Differs     for an Oswestry index above 40 other thresholds were published (22°, 47 mm, 11°),
-                and are shown beside
+                and are shown beside; older work took an SVA of 50 mm
     """
     measured = standing(patient, _ASKED)
     curves, curves_missing = _curves(patient)
@@ -127,7 +127,6 @@ def _other_thresholds(
         for name, row in rows.items()
         if (value := given[name]) is not None
     ]
-    older = evidence.row("alignment.srs_schwab.other_thresholds")
     if not told:
         return ()
     return (
@@ -136,7 +135,6 @@ def _other_thresholds(
             says=", ".join(told),
             rests_on=tuple(rows.values()),
         ),
-        Position(holder="before 2012", says=older.says, rests_on=(older,)),
     )
 
 

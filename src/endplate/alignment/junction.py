@@ -241,7 +241,12 @@ _WORDS = {
 _HART = (_NEUROLOGY, _PAIN, _INSTRUMENTATION, _CHANGE, _LIGAMENTS, _FRACTURE, _REGION)
 
 
-@rule("alignment.hart_issg", reads=_HART, scores="hart_issg", needs=_HART)
+@rule(
+    "alignment.hart_issg",
+    reads=_HART,
+    scores="hart_issg",
+    needs=tuple(w for w in _HART if w not in (_CHANGE, _LIGAMENTS)),  # either may decide alone
+)
 def hart_issg(patient: Patient, evidence: Evidence) -> Finding | None:
     """Hart-ISSG severity of a proximal junctional kyphosis, 0 to 15 points.
 

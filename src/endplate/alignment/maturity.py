@@ -37,12 +37,7 @@ def not_adolescent(name: str, patient: Patient, evidence: Evidence) -> Finding:
     )
 
 
-@rule(
-    "alignment.risser",
-    reads=(_EXCURSION, _FUSED, RISSER),
-    scores="risser",
-    needs=(_EXCURSION,),
-)
+@rule("alignment.risser", reads=(_EXCURSION, _FUSED, RISSER), scores="risser")
 def risser(patient: Patient, evidence: Evidence) -> Finding | None:
     """Risser's grade, from how far the iliac apophysis has come and whether it is fused.
 

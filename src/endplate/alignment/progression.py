@@ -46,7 +46,7 @@ def _without_curve(name: str, patient: Patient, evidence: Evidence) -> Finding |
     "alignment.lonstein_carlson",
     reads=(CURVE, *READS, "person.age", POSTURE),
     scores="lonstein_carlson",
-    needs=(CURVE, RISSER, "person.age"),
+    needs=(CURVE, "person.age"),
 )
 def lonstein_carlson(patient: Patient, evidence: Evidence) -> Finding | None:
     """Progression factor of Lonstein and Carlson, and how often such curves progressed.
