@@ -32,6 +32,36 @@ def measure(
     InputProblem
         If a file cannot be used, two are of one view, or their landmarks give nothing.
     """
+    facts, problems = of_films(files, given)
+    if out is not None:
+        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems)})
+    if as_json:
+        print_json(facts=facts, problems=problems)
+        return
+    rows = [
+        (
+            concept(f.what).name, " ".join(p for p in (f.level, f.side) if p), fact_value(f),
+            str(f.posture or ""), "; ".join(f.doubts),
+        )
+        for f in facts
+    ]  # fmt: skip
+    text = console()
+    columns = ("what", "where", "value", "posture", "doubt")
+    text.print(table(f"{len(rows)} measurements", columns, rows))
+    if problems:
+        text.print(problems_table("Problems", problems))
+
+
+def of_films(
+    files: Sequence[Path], given: Mapping[str, Any]
+) -> tuple[list[Fact], list[Problem]]:
+    """Everything that the landmarks of one person's radiographs give, and what they do not.
+
+    Raises
+    ------
+    InputProblem
+        If a file cannot be used, two are of one view, or their landmarks give nothing.
+    """
     facts: list[Fact] = []
     problems: list[Problem] = []
     views: dict[str, str] = {}
@@ -52,21 +82,4 @@ def measure(
             f"{', '.join(views.values())}: nothing could be measured. The landmarks of at least "
             f"one parameter are needed; {why[0].lower()}{why[1:]} Mark more of them."
         )
-    facts = [*in_order(facts)]
-    if out is not None:
-        write_files(out, {"alignment.json": envelope(facts=facts, problems=problems)})
-    if as_json:
-        print_json(facts=facts, problems=problems)
-        return
-    rows = [
-        (
-            concept(f.what).name, " ".join(p for p in (f.level, f.side) if p), fact_value(f),
-            str(f.posture or ""), "; ".join(f.doubts),
-        )
-        for f in facts
-    ]  # fmt: skip
-    text = console()
-    columns = ("what", "where", "value", "posture", "doubt")
-    text.print(table(f"{len(rows)} measurements", columns, rows))
-    if problems:
-        text.print(problems_table("Problems", problems))
+    return [*in_order(facts)], problems
