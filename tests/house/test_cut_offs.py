@@ -26,8 +26,12 @@ ELSEWHERE = {
     **{
         f"alignment.{name}": "a grade or stage is a word: tests/unit/alignment/test_classes.py"
         for name in (
-            "maturity.risser_immature", "maturity.risser_mature", "maturity.sanders_immature",
-            "maturity.sanders_mature", "brace_study.risser", "brace_weaning.risser",
+            "maturity.risser_immature",
+            "maturity.risser_mature",
+            "maturity.sanders_immature",
+            "maturity.sanders_mature",
+            "brace_study.risser",
+            "brace_weaning.risser",
             "sitoula.stages",
         )
     },

@@ -11,7 +11,7 @@ from endplate.alignment.standing import (
 )
 from endplate.evidence import Evidence
 from endplate.facts import Fact
-from endplate.findings import Finding, PartValue, Position, Status
+from endplate.findings import Finding, PartValue, Position
 from endplate.record import Patient
 from endplate.rules import rule
 

@@ -72,9 +72,7 @@ class Standing(Struct, frozen=True, kw_only=True):
         return all(what in self.used for what in asked)
 
 
-def standing(
-    patient: Patient, asked: Iterable[str], spans: Mapping[str, str] = _SPANS
-) -> Standing:
+def standing(patient: Patient, asked: Iterable[str], spans: Mapping[str, str] = _SPANS) -> Standing:
     """The measurements among `asked` that were taken standing, of the newest such day.
 
     `spans`: over which levels each is to be taken; where none is stated, those are meant.

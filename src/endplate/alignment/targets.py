@@ -145,7 +145,9 @@ def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
     }
     parts["incidence_classes_pelvic_tilt"] = class_of(incidence, evidence)["pelvic_tilt"]
     lower = lee_class(incidence, evidence)
-    parts["lee_lower_lordosis"] = lower and round(incidence + lower["lower_less_incidence"], 6)
+    parts["lee_lower_lordosis"] = (
+        None if lower is None else round(incidence + lower["lower_less_incidence"], 6)
+    )
     parts["largest_lordosis"] = None
     if measured.has(_LARGEST_KYPHOSIS):
         largest = _largest(incidence, measured, evidence)

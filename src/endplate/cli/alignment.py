@@ -52,9 +52,7 @@ def measure(
         text.print(problems_table("Problems", problems))
 
 
-def of_films(
-    files: Sequence[Path], given: Mapping[str, Any]
-) -> tuple[list[Fact], list[Problem]]:
+def of_films(files: Sequence[Path], given: Mapping[str, Any]) -> tuple[list[Fact], list[Problem]]:
     """Everything that the landmarks of one person's radiographs give, and what they do not.
 
     Raises

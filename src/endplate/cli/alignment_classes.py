@@ -86,7 +86,9 @@ def classify(said: Said, *, as_json: bool) -> None:
     out.print(table("Classes and scores", ("what", "answer", "read"), lines))
     against = [f.says for f in findings if f.category == "contradiction"]
     if against:
-        out.print(table("Contradictions", ("values that cannot all be right",), [(s,) for s in against]))
+        out.print(
+            table("Contradictions", ("values that cannot all be right",), [(s,) for s in against])
+        )
     out.print(table("Cannot be given", ("why", "what"), _grouped(findings)))
     if norms:
         out.print(table("Beside people without complaints", _NORM_COLUMNS, _norm_lines(norms)))
@@ -120,8 +122,10 @@ def targets(said: Said, *, as_json: bool) -> None:
         if (spread := _spread(of_it)) is not None:
             out.print(f"The sources differ: {spread}.\n")
     if aims:
-        out.print("* the default, by a choice that a clinic can make otherwise. 'read': whether the "
-                  "number was read in its source.")  # fmt: skip
+        out.print(
+            "* the default, by a choice that a clinic can make otherwise. 'read': whether the "
+            "number was read in its source."
+        )
     _end(out, asked)
 
 
@@ -266,7 +270,7 @@ def _grouped(findings: Iterable[AnyFinding]) -> list[tuple[str, str]]:
     return [(why, ", ".join(dict.fromkeys(names))) for why, names in groups.items()]
 
 
-_NORM_COLUMNS = ("what", "value", "population", "there", "place")
+_NORM_COLUMNS = ("what", "population", "there", "place")
 _UNITS = {"deg": "°", "1": ""}
 
 
@@ -277,7 +281,8 @@ def _number(value: float | None, unit: str) -> str:
 
 
 def _norm_lines(norms: Iterable[Norm]) -> list[tuple[str, ...]]:
-    lines = []
+    lines: list[tuple[str, ...]] = []
+    last = ""
     for norm in norms:
         there = _number(norm.mean, norm.unit) + (f" ± {norm.sd:g}" if norm.sd else "")
         if norm.low is not None:
@@ -287,9 +292,9 @@ def _norm_lines(norms: Iterable[Norm]) -> list[tuple[str, ...]]:
         place += f"{', ' if place else ''}{norm.unlike}" if norm.unlike else ""
         name = concept(norm.what).name.split(" (")[0].split(", ")[0]
         where = f" {norm.level}" if norm.level and norm.level not in name else ""
-        lines.append(
-            (name + where, _number(norm.value, norm.unit), norm.population, there, place)
-        )
+        what = f"{name}{where}: {_number(norm.value, norm.unit)}"
+        lines.append(("" if what == last else what, norm.population, there, place))
+        last = what
     return lines
 
 
@@ -322,7 +327,7 @@ def _target_line(target: Target) -> tuple[str, ...]:
 def _spread(of_it: Sequence[Target]) -> str | None:
     """How far the targets of one parameter lie apart, where several give a number."""
     values = [t.value for t in of_it if t.value is not None]
-    if len(values) == 1 or len(set(values)) <= 1:
+    if len(set(values)) < 2:
         return None
     unit = of_it[0].unit
     return f"from {_number(min(values), unit)} to {_number(max(values), unit)}"

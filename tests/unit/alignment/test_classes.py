@@ -1,4 +1,4 @@
-"""What a case table cannot hold of the classes: grades on both sides, contradictions, no doubles."""
+"""What a case table cannot hold of the classes: grades on both sides, contradictions."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ def lying(**more):
 
 def test_a_plan_tells_once_that_nobody_stood():
     found = findings_of(lying(), ON, SHIPPED)
-    saying = [f for f in found if "standing radiographs" in f.says and f.rule != "alignment.age_adjusted"]
+    saying = [
+        f for f in found if "standing radiographs" in f.says and f.rule != "alignment.age_adjusted"
+    ]
     assert [f.rule for f in saying] == ["alignment.not_standing"]
     (one,) = saying
     for name in ("GAP score", "SRS-Schwab", "Roussouly's type", "lordosis distribution index",
