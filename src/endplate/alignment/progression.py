@@ -179,7 +179,7 @@ def sitoula(patient: Patient, evidence: Evidence) -> Finding | None:
         return not_adolescent(name, patient, evidence)
     says, category, percent = _cell(stage, curve.number, evidence)
     return Finding(
-        says=f"Sanders stage {stage}, {curve.number:g}°: {says}.",
+        says=f"Sanders stage {stage}, {round(curve.number, 1):g}°: {says}.",
         value=percent,
         unit="" if percent is None else "%",
         category=category,
@@ -304,7 +304,7 @@ def ais_treatment(patient: Patient, evidence: Evidence) -> Finding | None:
 def _worded(options: PartValue) -> str:
     words = [_IN_WORDS[option] for option in str(options).split("|")]
     if len(words) == 1:
-        return words[0] if words[0] == _IN_WORDS["none_printed"] else f"{words[0]} is usual"
+        return words[0] if words[0] == _IN_WORDS["none_printed"] else f"{words[0]} is considered"
     return f"{' or '.join(words)}, by which of two printed limits one goes"
 
 

@@ -212,10 +212,10 @@ def _typed(pairs: Iterable[str], said: Said, measured: Sequence[Fact]) -> tuple[
 
 
 def _concept_of(name: str, reads: Sequence[str]) -> str:
-    """The one concept that is called so, or whose last word is that."""
+    """The one concept that is called so, or whose last words are that."""
     people = ("person.age", "person.sex", "person.birth_date")
     among = tuple(dict.fromkeys((*reads, *people)))
-    matching = [w for w in among if name == w] or [w for w in among if w.rsplit(".", 1)[-1] == name]
+    matching = [w for w in among if name == w] or [w for w in among if w.endswith(f".{name}")]
     if len(matching) == 1:
         return matching[0]
     near = ", ".join(matching or vocabulary.nearest(name, among))
