@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from endplate import evidence
 from endplate.alignment import biplanar
+from endplate.alignment.standing import IN_SPACE
 from endplate.cli.main import DONE, UNUSABLE, main
 from endplate.exchange.landmarks import EOS, SETTINGS, read
 from endplate.facts import InputProblem
@@ -91,7 +92,7 @@ def dicom(folder, view, **changed):
     return path
 
 
-def in_space(paths, scans=None):
+def in_space(paths, images=None):
     films = [read(path, scans=images)[0] for path in paths]
     found = biplanar.measure(*films, evidence.shipped())
     return {(f.what, f.level): f for f in found.facts}, {p.problem for p in found.problems}
@@ -270,13 +271,13 @@ def test_the_command_gives_what_is_in_space_beside_what_each_view_gives(tmp_path
     assert json.loads((out / "alignment.json").read_text()) == answer
     incidences = [f for f in answer["facts"] if f["what"] == "pelvis.pelvic_incidence"]
     assert {f["method"] for f in incidences} == {
-        "endplate.alignment_from_landmarks/1", biplanar.METHOD
+        "endplate.alignment_from_landmarks/1", IN_SPACE
     }  # fmt: skip
     places = answer["biplanar"]["points"]
     assert len(places["left femoral_head.centre"]["position"]) == 3
     assert answer["biplanar"]["vertebrae"]["L3"]["turned_by"] == "pedicles of both views"
     axis = next(f for f in answer["facts"] if f["what"] == "spine.sagittal_vertical_axis"
-                and f["method"] != biplanar.METHOD)  # fmt: skip
+                and f["method"] != IN_SPACE)  # fmt: skip
     assert axis["details"]["magnification"] == biplanar.CORRECTED
     assert main(["alignment", "measure", *paths]) == DONE
     assert "pelvic incidence, in space" in capfd.readouterr().out
@@ -289,7 +290,7 @@ def test_the_command_takes_the_pictures_beside_the_files(tmp_path, seen, capfd):
     assert main(["alignment", "measure", *paths, *images, "--json"]) == DONE
     answer = json.loads(capfd.readouterr().out)
     found = {(f["what"], f.get("level")): f for f in answer["facts"]
-             if f["method"] == biplanar.METHOD}  # fmt: skip
+             if f["method"] == IN_SPACE}  # fmt: skip
     assert found.keys() == facts.keys()
     assert main(["alignment", "measure", paths[0], *images]) == UNUSABLE
     assert "--eos-frontal: cannot be used" in capfd.readouterr().err

@@ -23,6 +23,19 @@ ELSEWHERE = {
         f"alignment.gap.total.{name}_disproportioned": "a sum: tests/unit/alignment/test_scores.py"
         for name in ("moderately", "severely")
     },
+    **{
+        f"alignment.{name}": "a grade or stage is a word: tests/unit/alignment/test_classes.py"
+        for name in (
+            "maturity.risser_immature",
+            "maturity.risser_mature",
+            "maturity.sanders_immature",
+            "maturity.sanders_mature",
+            "brace_study.risser",
+            "brace_weaning.risser",
+            "sitoula.stages",
+        )
+    },
+    "alignment.brace_study.from_age": "the age of the rule: tests/unit/alignment/test_classes.py",
     "alignment.least_measured_slip": "no finding below: tests/unit/alignment/test_scores.py",
     "bone.dxa.vertebra_difference": "a difference of two facts: tests/unit/bone/test_both_sides.py",
     "bone.dxa.vertebrae_needed": "a count of facts: tests/unit/bone/test_both_sides.py",

@@ -26,12 +26,12 @@ from endplate.alignment.geometry import (
 from endplate.alignment.geometry import measure as measured_on_one
 from endplate.alignment.landmarks import Radiograph
 from endplate.alignment.space import HIPS_OF, UNMARKED, Body, Face, Rows, Space, built, turned_off
+from endplate.alignment.standing import IN_SPACE
 from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem, Side, in_order, replaced
 from endplate.planes import Reference, bulge, dot, lean, turn, unit
 from endplate.posture import UPRIGHT
 
-METHOD = "endplate.biplanar_from_landmarks/1"
 CORRECTED = "corrected by the place in space"
 
 # Pictures of one scan that do not begin at one height: then most landmarks lie apart by the same.
@@ -240,7 +240,7 @@ class _Measured:
             error = float(np.sqrt(np.square(off).mean()))
         fact = Fact(
             what=what, value=value, unit=unit_of, on=self.on, level=level, side=side,
-            source=self.where, method=METHOD, posture=self.posture,
+            source=self.where, method=IN_SPACE, posture=self.posture,
             interval=(value - NORMAL_95 * error, value + NORMAL_95 * error),
             details={**details, "standard_error": error},
         )  # fmt: skip

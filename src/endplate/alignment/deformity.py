@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
+
 from endplate.alignment.standing import (
+    CURVE,
     LUMBAR_LORDOSIS,
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     POSTURE,
+    SACRAL_SLOPE,
+    Standing,
+    contradicted,
+    in_space_first,
+    is_upright,
     not_answered,
-    posture_of,
+    of_a_minor,
     standing,
 )
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence
 from endplate.facts import Fact
-from endplate.findings import Finding, PartValue, Status
+from endplate.findings import Finding, PartValue, Position, Status
 from endplate.levels import Level, order
-from endplate.posture import Posture
 from endplate.record import Patient
 from endplate.rules import rule
 
 VERTICAL_AXIS = "spine.sagittal_vertical_axis"
-_CURVE = "spine.coronal_cobb_angle"
 _THORACIC = "spine.cobb_angle.thoracic"
 _LUMBAR = "spine.cobb_angle.thoracolumbar_lumbar"
 _ASKED = (PELVIC_INCIDENCE, LUMBAR_LORDOSIS, VERTICAL_AXIS, PELVIC_TILT)
@@ -35,92 +42,132 @@ _TYPES = {
 
 @rule(
     "alignment.srs_schwab",
-    reads=(*_ASKED, _THORACIC, _LUMBAR, _CURVE, POSTURE),
+    reads=(*_ASKED, _THORACIC, _LUMBAR, CURVE, SACRAL_SLOPE, "person.age", POSTURE),
     scores="srs_schwab",
     needs=_ASKED,
 )
 def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
     """SRS-Schwab: the three sagittal modifiers of adult deformity, and the type of its curves.
 
-    Source      Schwab 2012 and Terran 2013 as restated (alignment.srs_schwab.*)
+    Source      Schwab 2012 and Terran 2013 as restated (alignment.srs_schwab.*,
+                alignment.disability_thresholds.*, alignment.consistency.incidence,
+                alignment.adult_from_age)
     Population  adults with spinal deformity, standing radiographs
     Not for     supine images; adolescents; targets at a given age, which differ
-    Differs     for an Oswestry index above 40 other thresholds were published (22°, 47 mm, 11°)
+    Differs     for an Oswestry index above 40 other thresholds were published (22°, 47 mm, 11°),
+                and are shown beside; older work took an SVA of 50 mm
     """
     measured = standing(patient, _ASKED)
-    if measured.nothing:
+    curves, curves_missing = _curves(patient)
+    if measured.nothing and not curves:
         return None
-    parts: dict[str, PartValue] = {}
-    rows: list[Row] = []
-    mismatch = None
-    if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
-        mismatch = measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
-    parts["pelvic_incidence_minus_lumbar_lordosis"] = (
-        None if mismatch is None else round(mismatch, 6)
-    )
+    refused = of_a_minor("SRS-Schwab", patient, evidence) or contradicted(patient, evidence)
+    if refused is not None:
+        return refused
     given = {
-        "pi_ll": mismatch,
+        "pi_ll": _mismatch(measured),
         "sva": measured.number(VERTICAL_AXIS) if measured.has(VERTICAL_AXIS) else None,
         "pt": measured.number(PELVIC_TILT) if measured.has(PELVIC_TILT) else None,
     }
-    for name, value in given.items():
-        tried = evidence.under(f"alignment.srs_schwab.{name}.")
-        rows += tried
-        parts[f"{name}_modifier"] = None if value is None else _modifier(tried, value)
-    curves, curves_missing = _curves(patient)
+    mismatch = given["pi_ll"]
     kind = _curve_type(curves, evidence)
-    parts["coronal_type"] = kind
+    no_age = () if patient.age else ("person.age",)
+    parts: dict[str, PartValue] = {
+        "pelvic_incidence_minus_lumbar_lordosis": None if mismatch is None else round(mismatch, 6),
+        **{f"{name}_modifier": _modifier(name, value, evidence) for name, value in given.items()},
+        "coronal_type": kind,
+        **{f"disability_{name}": _severe(name, value, evidence) for name, value in given.items()},
+    }
+    rows = (
+        *evidence.under("alignment.srs_schwab.pi_ll."),
+        *evidence.under("alignment.srs_schwab.sva."),
+        *evidence.under("alignment.srs_schwab.pt."),
+        *(evidence.under("alignment.srs_schwab.curve.") if kind else ()),
+    )
+    known = [f"{_NAMES[n]} {parts[f'{n}_modifier']}" for n, v in given.items() if v is not None]
     if measured.missing:
         told = not_answered("The set of SRS-Schwab modifiers", measured, evidence)
-        known = [f"{_NAMES[n]} {parts[f'{n}_modifier']}" for n, v in given.items() if v is not None]
+        known += [f"curve type {kind}"] if kind else []
         return Finding(
             says=told.says + (f" Known: {', '.join(known)}." if known else ""),
             status=Status.UNKNOWN,
             parts=parts,
             because=(*told.because, *curves.values()),
-            missing=(*told.missing, *curves_missing),
+            missing=(*told.missing, *curves_missing, *no_age),
             rests_on=(*rows, *told.rests_on),
+            positions=_other_thresholds(given, evidence),
         )
-    category = ", ".join(f"{_NAMES[name]} {parts[f'{name}_modifier']}" for name in given)
+    category = ", ".join(known)
     return Finding(
         says=f"SRS-Schwab: {category}; curve type {kind or 'not known'}.",
         category=category,
         parts=parts,
         because=(*measured.because, *curves.values()),
-        missing=() if kind else curves_missing,
-        rests_on=(
-            *rows,
-            *(evidence.under("alignment.srs_schwab.curve.") if kind else ()),
-            evidence.row("alignment.srs_schwab.other_thresholds"),
-        ),
+        missing=(*(() if kind else curves_missing), *no_age),
+        rests_on=rows,
+        positions=_other_thresholds(given, evidence),
     )
 
 
 _NAMES = {"pi_ll": "PI-LL", "sva": "SVA", "pt": "PT"}
 
 
-def _modifier(tried: tuple[Row, ...], value: float) -> str:
+def _mismatch(measured: Standing) -> float | None:
+    if not measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
+        return None
+    return measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
+
+
+def _other_thresholds(
+    given: Mapping[str, float | None], evidence: Evidence
+) -> tuple[Position, ...]:
+    """Which of the thresholds that went with severe disability are met."""
+    rows = {name: evidence.row(f"alignment.disability_thresholds.{name}") for name in given}
+    told = [
+        f"{_NAMES[name]} {row.text} {'met' if row.met(value) else 'not met'}"
+        for name, row in rows.items()
+        if (value := given[name]) is not None
+    ]
+    if not told:
+        return ()
+    return (
+        Position(
+            holder="Schwab 2013, for an Oswestry index above 40",
+            says=", ".join(told),
+            rests_on=tuple(rows.values()),
+        ),
+    )
+
+
+def _severe(name: str, value: float | None, evidence: Evidence) -> bool | None:
+    """Whether a value reaches the threshold that went with severe disability."""
+    row = evidence.row(f"alignment.disability_thresholds.{name}")
+    return None if value is None else row.met(value)
+
+
+def _modifier(name: str, value: float | None, evidence: Evidence) -> str | None:
     """``++``, ``+`` or ``0``: the rows stand in the order in which they are tried."""
+    if value is None:
+        return None
+    tried = evidence.under(f"alignment.srs_schwab.{name}.")
     met = next((row for row in tried if row.met(value)), None)
     return str(met.table[0]["modifier"]) if met else "0"
 
 
 def _curves(patient: Patient) -> tuple[dict[str, Fact], tuple[str, ...]]:
-    """The largest standing curve of each region, and the regions of which none is known."""
-    found: dict[str, Fact] = {}
+    """The largest standing curve of each region on the newest day, and the regions without one."""
+    every: dict[str, list[Fact]] = {}
+    curves = in_space_first([f for f in patient.facts(CURVE) if is_upright(patient, f)])
     for region in (_THORACIC, _LUMBAR):
-        known = [f for f in patient.facts(region) if _upright(patient, f)]
-        known = known or [
-            f for f in patient.facts(_CURVE) if _upright(patient, f) and _region(f) == region
-        ]
-        if known:
-            newest = [f for f in known if f.on == known[0].on]
-            found[region] = max(newest, key=lambda f: f.number)
-    return found, tuple(region for region in (_THORACIC, _LUMBAR) if region not in found)
-
-
-def _upright(patient: Patient, fact: Fact) -> bool:
-    return posture_of(patient, fact) is Posture.STANDING and fact.details.get("usable") != "no"
+        stated = [f for f in patient.facts(region) if is_upright(patient, f)]
+        every[region] = stated or [f for f in curves if _region(f) == region]
+    day = max((f.on or date.min for known in every.values() for f in known), default=None)
+    found: dict[str, Fact] = {}
+    for region, known in every.items():
+        of_the_day = [f for f in known if (f.on or date.min) == day]
+        if of_the_day:
+            found[region] = max(of_the_day, key=lambda f: f.number)
+    return found, tuple(region for region in every if region not in found)
 
 
 def _region(curve: Fact) -> str | None:

@@ -21,7 +21,7 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
     Population  adults; 320 healthy volunteers, and patients after deformity surgery
     Not for     supine images; the chance of a failure in one person
     Differs     a narrower band (L1PA 0.5 PI - 19 ± 2, T4PA - L1PA from -3 to +1) was not read and
-                is not used
+                is not used; a public program has a second band, up to 8 degrees
     """
     measured = standing(patient, _ASKED)
     if measured.nothing:
@@ -33,6 +33,7 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
         "l1_less_target": None,
         "t4_less_l1": None,
         "t4_l1": None,
+        "t4_l1_band": None,
         "expected_lumbar_lordosis": None,
     }
     if measured.has(PELVIC_INCIDENCE):
@@ -52,6 +53,7 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
         parts["t4_less_l1"] = mismatch
         within = evidence.row(f"{name}.aligned").met(abs(mismatch))
         parts["t4_l1"] = "aligned" if within else "mismatched"
+        parts["t4_l1_band"] = _band(abs(mismatch), evidence)
     if measured.missing:
         return not_answered("The T4-L1-hip axis", measured, evidence, rows=rows, parts=parts)
     off = measured.number(_L1) - target
@@ -68,3 +70,13 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
         because=measured.because,
         rests_on=rows,
     )
+
+
+def _band(mismatch: float, evidence: Evidence) -> str:
+    """The band of a mismatch, in either direction, as a public program names them."""
+    inner = evidence.row("alignment.t4_l1_hip_axis.aligned")
+    outer = evidence.row("alignment.t4_l1_hip_axis.wider")
+    if inner.met(mismatch):
+        return f"up to {inner.number:g}"
+    beyond = "up to" if outer.met(mismatch) else "above"
+    return f"{beyond} {outer.number:g}"

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 
-from endplate.alignment.standing import POSTURE, not_answered, posture_of, standing
+from msgspec.structs import replace
+
+from endplate.alignment.maturity import is_adolescent, not_adolescent
+from endplate.alignment.standing import (
+    CURVE,
+    POSTURE,
+    is_upright,
+    not_answered,
+    standing,
+    standing_curves,
+)
 from endplate.evidence import Evidence
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Status
-from endplate.posture import Posture
+from endplate.levels import Level
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -34,13 +44,17 @@ _TYPES: Mapping[tuple[object, ...], str] = {
     (_LUMBAR, False, True, True): "6",
 }
 _NONE = "none"
+_LOWER_TYPES = {"5", "6"}
+# The lowest apex of each region; above the first no curve has a name.
+_HIGHEST_APEX = Level.T3
+_LOWEST_APEX = {_PROXIMAL: Level.T5, _MAIN: Level.T11, _LUMBAR: Level.L4}
 
 
 @rule(
     "alignment.lenke",
     reads=(
         *_CURVES.values(), *_BENDING.values(), _UPPER_KYPHOSIS, _JUNCTION, _SAGITTAL,
-        _LUMBAR_MODIFIER, POSTURE,
+        _LUMBAR_MODIFIER, CURVE, "person.age", POSTURE,
     ),
     scores="lenke",
     needs=tuple(_CURVES.values()),
@@ -48,22 +62,30 @@ _NONE = "none"
 def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
     """Lenke type of an adolescent idiopathic scoliosis, with its lumbar and sagittal modifiers.
 
-    Source      Lenke 2001 as restated (alignment.lenke.*, alignment.scoliosis.*)
+    Source      Lenke 2001 as restated (alignment.lenke.*, alignment.scoliosis.*,
+                alignment.adolescent.*)
     Population  adolescent idiopathic scoliosis; standing frontal and lateral radiographs and
                 supine side-bending ones
     Not for     adults, scoliosis of another cause; a choice of levels to fuse by itself
     Differs     the apex of a main thoracic curve is from T6 by one source and from T2 by another
     """
     measured = standing(patient, (*_CURVES.values(), _UPPER_KYPHOSIS, _JUNCTION))
-    curves = {r: measured.used[w] for r, w in _CURVES.items() if measured.has(w)}
-    kyphosis = {w: measured.used.get(w) for w in (_UPPER_KYPHOSIS, _JUNCTION)}
-    if not any(patient.facts(what) for what in _CURVES.values()):
+    stated = any(patient.facts(what) for what in _CURVES.values())
+    adolescent = is_adolescent(patient, evidence)
+    if not stated and not adolescent:  # a curve of an adult, or of who knows whom
         return None
+    curves = _by_apex(patient)
+    if not stated and not curves:
+        return None
+    curves |= {r: measured.used[w] for r, w in _CURVES.items() if measured.has(w)}
+    kyphosis = {w: measured.used.get(w) for w in (_UPPER_KYPHOSIS, _JUNCTION)}
     rows = (*evidence.under("alignment.lenke."), *evidence.under("alignment.scoliosis."))
+    if adolescent is False:
+        return not_adolescent("Lenke's classification", patient, evidence)
     if len(curves) < len(REGIONS):
-        return not_answered(
-            "The Lenke type", standing(patient, _CURVES.values()), evidence, rows=rows
-        )
+        asked = standing(patient, _CURVES.values())
+        lacking = tuple(w for r, w in _CURVES.items() if r not in curves)
+        return not_answered("The Lenke type", replace(asked, missing=lacking), evidence, rows=rows)
     largest = max(curves.values(), key=lambda f: f.number)
     if not evidence.row("alignment.scoliosis.least").met(largest.number):
         return Finding(
@@ -80,9 +102,15 @@ def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
     lumbar = patient.latest(_LUMBAR_MODIFIER)
     letter = str(lumbar.value).upper() if lumbar else None
     missing += [] if sagittal else [_SAGITTAL]
-    if letter is None and set(types) <= {"5", "6"}:
-        letter = "C"
-    missing += [] if letter else [_LUMBAR_MODIFIER]
+    missing += [] if patient.age else ["person.age"]
+    against = ""
+    if set(types) <= _LOWER_TYPES:
+        if letter not in (None, "C"):
+            against = f" Types 5 and 6 are C by definition, and {letter} was given: look again."
+            missing.append(_LUMBAR_MODIFIER)
+        letter = None if against else "C"
+    elif letter is None:
+        missing.append(_LUMBAR_MODIFIER)
     because = tuple(
         f
         for f in (*curves.values(), *bending.values(), *kyphosis.values(), sagittal_fact, lumbar)
@@ -105,13 +133,27 @@ def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
     category = f"{'|'.join(types)}{letter or '?'}{sagittal or '?'}"
     return Finding(
         says=f"Lenke {' or '.join(types)}, lumbar modifier {letter or 'not known'}, sagittal "
-        f"modifier {sagittal or 'not known'}.",
+        f"modifier {sagittal or 'not known'}.{against}",
         category=category,
         parts=parts,
         because=because,
         missing=tuple(dict.fromkeys(missing)),
         rests_on=rows,
     )
+
+
+def _by_apex(patient: Patient) -> dict[str, Fact]:
+    """The largest measured curve of each region, by the vertebra at its apex."""
+    found: dict[str, Fact] = {}
+    for curve in standing_curves(patient):
+        apex = curve.details.get("apex")
+        if apex not in list(Level) or Level(str(apex)) < _HIGHEST_APEX:
+            continue
+        lowest = (r for r, last in _LOWEST_APEX.items() if Level(str(apex)) <= last)
+        region = next(lowest, None)
+        if region and (region not in found or curve.number > found[region].number):
+            found[region] = curve
+    return found
 
 
 def _majors(curves: dict[str, Fact]) -> tuple[str, ...]:
@@ -174,7 +216,7 @@ def _possible(majors: tuple[str, ...], structural: Mapping[str, bool | None]) ->
 def _sagittal(patient: Patient, evidence: Evidence) -> tuple[str | None, Fact | None]:
     """The sagittal modifier, from a standing kyphosis T5-T12 and no other span."""
     for fact in patient.facts(_SAGITTAL, level=_SAGITTAL_SPAN):
-        if posture_of(patient, fact) is Posture.STANDING and fact.details.get("usable") != "no":
+        if is_upright(patient, fact):
             if evidence.row("alignment.lenke.sagittal.low").met(fact.number):
                 return "-", fact
             high = evidence.row("alignment.lenke.sagittal.high").met(fact.number)

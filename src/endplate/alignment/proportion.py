@@ -6,10 +6,13 @@ from endplate.alignment.standing import (
     LOWER_LORDOSIS,
     LUMBAR_LORDOSIS,
     PELVIC_INCIDENCE,
+    PELVIC_TILT,
     POSTURE,
     SACRAL_SLOPE,
     Standing,
+    contradicted,
     not_answered,
+    of_a_minor,
     standing,
 )
 from endplate.evidence import Evidence, Row
@@ -41,14 +44,15 @@ def lordosis_distribution(measured: Standing, evidence: Evidence) -> float | Non
 
 @rule(
     "alignment.gap",
-    reads=(*_ANGLES, "person.age", POSTURE),
+    reads=(*_ANGLES, PELVIC_TILT, "person.age", POSTURE),
     scores="gap",
     needs=(*_ANGLES, "person.age"),
 )
 def gap(patient: Patient, evidence: Evidence) -> Finding | None:
     """Global Alignment and Proportion score: how far the standing spine is from its proportions.
 
-    Source      Yilgor 2017 as three independent public programs compute it (alignment.gap.*)
+    Source      Yilgor 2017 as three independent public programs compute it (alignment.gap.*,
+                alignment.consistency.incidence, alignment.adult_from_age)
     Population  222 patients operated on for spinal deformity, standing radiographs
     Not for     the chance of a complication in one person: other cohorts did not confirm it;
                 supine images; children
@@ -57,6 +61,9 @@ def gap(patient: Patient, evidence: Evidence) -> Finding | None:
     measured = standing(patient, _ANGLES)
     if measured.nothing:
         return None
+    refused = of_a_minor("The GAP score", patient, evidence) or contradicted(patient, evidence)
+    if refused is not None:
+        return refused
     age = patient.age
     parts: dict[str, PartValue] = {}
     points: list[float | None] = []

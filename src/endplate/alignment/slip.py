@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endplate.alignment.standing import POSTURE, posture_of
+from endplate.alignment.standing import PELVIC_INCIDENCE, POSTURE, posture_of, standing
 from endplate.evidence import Evidence
-from endplate.facts import Fact
+from endplate.facts import Fact, replaced
 from endplate.findings import Finding, Status
 from endplate.posture import Posture
 from endplate.record import Patient
@@ -25,13 +25,12 @@ def meyerding(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
                 (alignment.least_measured_slip)
     """
     grades = evidence.under("alignment.meyerding.")
-    least = evidence.row("alignment.least_measured_slip")
     seen: set[str | None] = set()
     for slip in patient.facts(_SLIP):
         if slip.level in seen or slip.details.get("usable") == "no":
             continue
         seen.add(slip.level)
-        if slip.interval is not None and (slip.interval[0] <= 0 or least.met(slip.number)):
+        if _within_error(slip, evidence):
             continue  # a slip that may be none at all; the measurement stands with its error
         met = next((row for row in grades if row.met(slip.number)), None)
         where = f" at {slip.level}" if slip.level else ""
@@ -69,3 +68,98 @@ def _how(patient: Patient, slip: Fact) -> str:
 
 def _posture_missing(patient: Patient, slip: Fact) -> tuple[str, ...]:
     return (POSTURE,) if posture_of(patient, slip) is Posture.UNKNOWN else ()
+
+
+# -- types of the Spinal Deformity Study Group ----------------------------------------------------
+
+_PELVIS = "pelvis.sdsg_balance"
+_SPINE = "spine.sdsg_balance"
+_LEVEL = "L5-S1"
+
+
+@rule(
+    "alignment.sdsg",
+    reads=(_SLIP, PELVIC_INCIDENCE, _PELVIS, _SPINE, POSTURE),
+    scores="sdsg",
+    needs=(_SLIP, PELVIC_INCIDENCE),
+)
+def sdsg(patient: Patient, evidence: Evidence) -> Finding | None:
+    """SDSG type of a slip at L5-S1: by incidence where it is low, by balance where it is high.
+
+    Source      types 1 to 3 in a public specification, 4 to 6 not read with their limits
+                (alignment.sdsg.*, alignment.least_measured_slip)
+    Population  spondylolisthesis at L5-S1
+    Not for     another level; a slip backwards; saying whether pelvis or spine are balanced, which
+                is judged on the radiograph
+    Differs     an earlier version of 2008 has five types
+    """
+    slip = next((f for f in patient.facts(_SLIP) if f.level in (None, _LEVEL)), None)
+    if slip is None or slip.details.get("usable") == "no" or _within_error(slip, evidence):
+        return None
+    rows = evidence.under("alignment.sdsg.")
+    assumed = () if slip.level else (replaced(slip, level=_LEVEL),)
+    if slip.number <= 0:
+        return Finding(
+            says="No forward slip: the SDSG types do not apply.",
+            status=Status.NOT_APPLICABLE,
+            because=(slip,),
+            assumed=assumed,
+            rests_on=rows,
+        )
+    is_high = evidence.row("alignment.sdsg.high_grade").met(slip.number)
+    kinds, because, missing = (_high if is_high else _low)(patient, evidence)
+    grade = "high" if is_high else "low"
+    said = "|".join(kinds)
+    if not kinds:
+        return Finding(
+            says=f"The SDSG type of a {grade}-grade slip cannot be given: pelvic incidence not "
+            f"known.",
+            status=Status.UNKNOWN,
+            parts={"grade": grade},
+            because=(slip,),
+            missing=missing,
+            assumed=assumed,
+            rests_on=rows,
+        )
+    open_ = "" if len(kinds) == 1 else "; the balance of pelvis and spine decides"
+    return Finding(
+        says=f"SDSG type {said.replace('|', ' or ')}: slip of {slip.number:.0f} % at {_LEVEL}, "
+        f"{grade} grade{open_}{_how(patient, slip)}.",
+        category=said,
+        parts={"grade": grade},
+        because=(slip, *because),
+        missing=(*missing, *_posture_missing(patient, slip)),
+        assumed=assumed,
+        rests_on=rows,
+    )
+
+
+Types = tuple[tuple[str, ...], tuple[Fact, ...], tuple[str, ...]]
+
+
+def _low(patient: Patient, evidence: Evidence) -> Types:
+    """Types 1 to 3, by the incidence, which counts from every posture."""
+    incidence = standing(patient, (PELVIC_INCIDENCE,)).used.get(PELVIC_INCIDENCE)
+    if incidence is None:
+        return (), (), (PELVIC_INCIDENCE,)
+    if evidence.row("alignment.sdsg.low_incidence").met(incidence.number):
+        return ("1",), (incidence,), ()
+    high = evidence.row("alignment.sdsg.high_incidence").met(incidence.number)
+    return ("3" if high else "2",), (incidence,), ()
+
+
+def _high(patient: Patient, evidence: Evidence) -> Types:
+    """Types 4 to 6, by what somebody judged of pelvis and spine."""
+    pelvis, spine = patient.latest(_PELVIS), patient.latest(_SPINE)
+    because = tuple(f for f in (pelvis, spine) if f is not None)
+    if pelvis and pelvis.value == "balanced":
+        return ("4",), because, ()
+    behind = ("5", "6") if spine is None else ("5",) if spine.value == "balanced" else ("6",)
+    missing = (*(() if pelvis else (_PELVIS,)), *(() if spine else (_SPINE,)))
+    return (behind if pelvis else ("4", *behind)), because, missing
+
+
+def _within_error(slip: Fact, evidence: Evidence) -> bool:
+    """Whether a measured slip may be none at all, or is too small to be told from none."""
+    least = evidence.row("alignment.least_measured_slip")
+    return slip.interval is not None and (slip.interval[0] <= 0 or least.met(slip.number))

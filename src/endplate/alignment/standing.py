@@ -7,7 +7,7 @@ a bone and counts from every posture.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
 
@@ -21,11 +21,14 @@ from endplate.record import Patient
 from endplate.vocabulary import concept
 
 POSTURE = "imaging.posture"
+# The method by which a pair of radiographs of one scan is measured in space.
+IN_SPACE = "endplate.biplanar_from_landmarks/1"
 PELVIC_INCIDENCE = "pelvis.pelvic_incidence"
 PELVIC_TILT = "pelvis.pelvic_tilt"
 SACRAL_SLOPE = "pelvis.sacral_slope"
 LUMBAR_LORDOSIS = "spine.lumbar_lordosis"
 LOWER_LORDOSIS = "spine.lower_lumbar_lordosis"
+CURVE = "spine.coronal_cobb_angle"
 
 _ANY_POSTURE = (PELVIC_INCIDENCE,)
 # What is meant where no span is stated; another span is another quantity.
@@ -71,10 +74,13 @@ class Standing(Struct, frozen=True, kw_only=True):
         return all(what in self.used for what in asked)
 
 
-def standing(patient: Patient, asked: Iterable[str]) -> Standing:
-    """The measurements among `asked` that were taken standing, of the newest such day."""
+def standing(patient: Patient, asked: Iterable[str], spans: Mapping[str, str] = _SPANS) -> Standing:
+    """The measurements among `asked` that were taken standing, of the newest such day.
+
+    `spans`: over which levels each is to be taken; where none is stated, those are meant.
+    """
     asked = tuple(asked)
-    found = {what: _measured(patient, what) for what in asked}
+    found = {what: _measured(patient, what, spans) for what in asked}
     upright = {
         what: [f for f in facts if posture_of(patient, f) is Posture.STANDING]
         for what, facts in found.items()
@@ -103,13 +109,19 @@ def standing(patient: Patient, asked: Iterable[str]) -> Standing:
     )
 
 
-def _measured(patient: Patient, what: str) -> list[Fact]:
+def _measured(patient: Patient, what: str, spans: Mapping[str, str]) -> list[Fact]:
     """All measurements of a quantity over its own span that are fit for use, newest first."""
-    return [
+    return in_space_first([
         f
         for f in patient.facts(what)
-        if f.details.get("usable") != "no" and f.level in (None, _SPANS.get(what, f.level))
-    ]
+        if f.details.get("usable") != "no" and f.level in (None, spans.get(what, f.level))
+    ])  # fmt: skip
+
+
+def in_space_first(facts: Sequence[Fact]) -> list[Fact]:
+    """Of each day what was measured in space, where anything was: a shadow shows less."""
+    days = {f.on for f in facts if f.method == IN_SPACE}
+    return [f for f in facts if f.method == IN_SPACE or f.on not in days]
 
 
 def posture_of(patient: Patient, fact: Fact) -> Posture:
@@ -120,6 +132,17 @@ def posture_of(patient: Patient, fact: Fact) -> Posture:
         str(f.value) for f in patient.facts(POSTURE) if f.source == fact.source and f.on == fact.on
     }
     return Posture(stated.pop()) if len(stated) == 1 else Posture.UNKNOWN
+
+
+def standing_curves(patient: Patient) -> tuple[Fact, ...]:
+    """The frontal curves measured on the newest day on which the person stood for them."""
+    upright = in_space_first([f for f in patient.facts(CURVE) if is_upright(patient, f)])
+    return tuple(f for f in upright if f.on == upright[0].on)
+
+
+def is_upright(patient: Patient, fact: Fact) -> bool:
+    """Whether a measurement was taken standing and is fit for use."""
+    return posture_of(patient, fact) is Posture.STANDING and fact.details.get("usable") != "no"
 
 
 def contradiction(measured: Standing, evidence: Evidence) -> Finding | None:
@@ -145,6 +168,25 @@ def contradiction(measured: Standing, evidence: Evidence) -> Finding | None:
         because=(incidence, tilt, slope),
         missing=three,
         rests_on=(row,),
+    )
+
+
+def contradicted(patient: Patient, evidence: Evidence) -> Finding | None:
+    """`contradiction` for a score that asks for only some of incidence, tilt and slope."""
+    three = standing(patient, (PELVIC_INCIDENCE, PELVIC_TILT, SACRAL_SLOPE))
+    return contradiction(three, evidence)
+
+
+def of_a_minor(name: str, patient: Patient, evidence: Evidence) -> Finding | None:
+    """That a score of adults is asked of somebody who is known to be none."""
+    adult, age = evidence.row("alignment.adult_from_age"), patient.age
+    if age is None or adult.met(age.number):
+        return None
+    return Finding(
+        says=f"{name} is for adults.",
+        status=Status.NOT_APPLICABLE,
+        because=(age,),
+        rests_on=(adult,),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from endplate.alignment.proportion import lordosis_distribution
 from endplate.alignment.standing import (
     LOWER_LORDOSIS,
@@ -9,8 +11,11 @@ from endplate.alignment.standing import (
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     POSTURE,
+    SACRAL_SLOPE,
     Standing,
+    contradicted,
     not_answered,
+    of_a_minor,
     standing,
 )
 from endplate.evidence import Evidence, Row
@@ -25,7 +30,7 @@ _AGED = (PELVIC_INCIDENCE, LUMBAR_LORDOSIS, PELVIC_TILT)
 
 @rule(
     "alignment.age_adjusted",
-    reads=(*_AGED, "person.age", POSTURE),
+    reads=(*_AGED, SACRAL_SLOPE, "person.age", POSTURE),
     scores="age_adjusted",
     needs=("person.age",),
 )
@@ -33,7 +38,7 @@ def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
     """Age-adjusted targets of pelvic tilt and of incidence less lordosis, and how far off one is.
 
     Source      Lafage 2016, formulas not read in the paper (alignment.age_adjusted.*,
-                alignment.adult_from_age)
+                alignment.adult_from_age, alignment.consistency.incidence)
     Population  773 adults with spinal deformity; targets by the physical health of their age
     Not for     children; sagittal vertical axis and T1 pelvic angle, whose formulas are not
                 known well enough; a target of its own beside the other schools
@@ -51,15 +56,12 @@ def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
             missing=("person.age",),
             rests_on=rows,
         )
-    if not evidence.row("alignment.adult_from_age").met(age.number):
-        return Finding(
-            says="Age-adjusted targets of alignment are for adults.",
-            status=Status.NOT_APPLICABLE,
-            because=(age,),
-            rests_on=rows,
-        )
-    tilt = _by_age("pelvic_tilt", age, evidence)
-    mismatch = _by_age("mismatch", age, evidence)
+    refused = of_a_minor("The age-adjusted target of alignment", patient, evidence)
+    refused = refused or contradicted(patient, evidence)
+    if refused is not None:
+        return refused
+    tilt = aged("pelvic_tilt", age, evidence)
+    mismatch = aged("mismatch", age, evidence)
     parts: dict[str, PartValue] = {
         "target_pelvic_tilt": tilt,
         "target_pelvic_incidence_minus_lumbar_lordosis": mismatch,
@@ -92,7 +94,7 @@ def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
     )
 
 
-def _by_age(what: str, age: Fact, evidence: Evidence) -> float:
+def aged(what: str, age: Fact, evidence: Evidence) -> float:
     """A target that grows with the age from its value at the age where the line starts."""
     name = f"alignment.age_adjusted.{what}"
     years = age.number - evidence.row("alignment.age_adjusted.from_age").number
@@ -128,31 +130,24 @@ def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
     incidence = measured.number(PELVIC_INCIDENCE)
     age = patient.age
     default = evidence.choice("alignment.ideal_lordosis").use
-    within = evidence.row("alignment.ideal_lordosis.schwab").number
-    expected: dict[str, float | None] = {
-        "schwab": incidence,
-        **{
-            name: _line(f"alignment.ideal_lordosis.{name}", incidence, evidence)
-            for name in ("le_huec", "hyun")
-        },
-        "gap": _line("alignment.gap.ideal.relative_lumbar_lordosis", incidence, evidence),
-        "hasegawa": _hasegawa(incidence, age, evidence),
-        "incidence_classes": _of_class(incidence, evidence),
-        "lee": _lee(incidence, evidence),
-    }
+    expected = expected_lordosis(incidence, age, evidence)
     positions = tuple(
         Position(
-            holder=_HOLDERS[name],
-            says=f"{value:.1f}°" + (f" ± {within:g}°" if name == "schwab" else ""),
-            rests_on=_rows_of(name, evidence),
+            holder=HOLDERS[name],
+            says=_said(name, value, age, evidence),
+            rests_on=rows_of(name, evidence),
             default=name == default,
         )
         for name, value in expected.items()
-        if value is not None
     )
     parts: dict[str, PartValue] = {
         name: None if value is None else round(value, 6) for name, value in expected.items()
     }
+    parts["incidence_classes_pelvic_tilt"] = class_of(incidence, evidence)["pelvic_tilt"]
+    lower = lee_class(incidence, evidence)
+    parts["lee_lower_lordosis"] = (
+        None if lower is None else round(incidence + lower["lower_less_incidence"], 6)
+    )
     parts["largest_lordosis"] = None
     if measured.has(_LARGEST_KYPHOSIS):
         largest = _largest(incidence, measured, evidence)
@@ -172,7 +167,26 @@ def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
     )
 
 
-_HOLDERS = {
+def expected_lordosis(
+    incidence: float, age: Fact | None, evidence: Evidence
+) -> dict[str, float | None]:
+    """The lordosis L1-S1 by each formula; None where one says nothing of such a person."""
+    lee = lee_class(incidence, evidence)
+    line = class_of(incidence, evidence)
+    return {
+        "schwab": incidence,
+        **{
+            name: _line(f"alignment.ideal_lordosis.{name}", incidence, evidence)
+            for name in ("le_huec", "hyun")
+        },
+        "gap": _line("alignment.gap.ideal.relative_lumbar_lordosis", incidence, evidence),
+        "hasegawa": _hasegawa(incidence, age, evidence),
+        "incidence_classes": incidence + line["lordosis_less_incidence"],
+        "lee": None if lee is None else incidence + lee["lordosis_less_incidence"],
+    }
+
+
+HOLDERS = {
     "schwab": "Schwab 2010",
     "le_huec": "Le Huec 2016",
     "hyun": "Hyun 2019",
@@ -183,11 +197,34 @@ _HOLDERS = {
 }
 
 
-def _rows_of(name: str, evidence: Evidence) -> tuple[Row, ...]:
+def _said(name: str, value: float | None, age: Fact | None, evidence: Evidence) -> str:
+    """A formula's value, or why it has none, and what to know of it."""
+    if value is None:
+        return (
+            "not given: the age is not known"
+            if name == "hasegawa"
+            else "not given: no class is printed for this incidence"
+        )
+    said = f"{value:.1f}°"
+    if name == "schwab":
+        return f"{said} ± {evidence.row('alignment.ideal_lordosis.schwab').number:g}°"
+    if name == "hasegawa" and beyond_hasegawa(age, evidence):
+        (ages,) = evidence.row("alignment.ideal_lordosis.hasegawa.ages").table
+        return f"{said}, carried beyond its people of {ages['from']} to {ages['to']} years"
+    return said
+
+
+def beyond_hasegawa(age: Fact | None, evidence: Evidence) -> bool:
+    """Whether somebody is younger or older than all in whom that formula was found."""
+    (ages,) = evidence.row("alignment.ideal_lordosis.hasegawa.ages").table
+    return age is not None and not ages["from"] <= age.number <= ages["to"]
+
+
+def rows_of(name: str, evidence: Evidence) -> tuple[Row, ...]:
+    """The evidence of one formula."""
     if name == "gap":
         return evidence.under("alignment.gap.ideal.relative_lumbar_lordosis.")
-    found = evidence.under(f"alignment.ideal_lordosis.{name}")
-    return found
+    return evidence.under(f"alignment.ideal_lordosis.{name}")
 
 
 def _line(name: str, incidence: float, evidence: Evidence) -> float:
@@ -202,20 +239,17 @@ def _hasegawa(incidence: float, age: Fact | None, evidence: Evidence) -> float |
     return _line("alignment.ideal_lordosis.hasegawa", incidence, evidence) + per_year * age.number
 
 
-def _of_class(incidence: float, evidence: Evidence) -> float:
-    """By the class of the incidence in whole degrees, as its source prints the classes."""
+def class_of(incidence: float, evidence: Evidence) -> Mapping[str, float]:
+    """The class of the incidence in whole degrees, as its source prints the classes."""
     whole = round(incidence)
     lines = evidence.row("alignment.ideal_lordosis.incidence_classes").table
-    line = next(line for line in lines if whole <= line.get("to", whole))
-    return incidence + float(line["lordosis_less_incidence"])
+    return next(line for line in lines if whole <= line.get("to", whole))
 
 
-def _lee(incidence: float, evidence: Evidence) -> float | None:
-    """None between and beyond the printed classes."""
-    for line in evidence.row("alignment.ideal_lordosis.lee").table:
-        if line["from"] <= incidence <= line["to"]:
-            return incidence + float(line["lordosis_less_incidence"])
-    return None
+def lee_class(incidence: float, evidence: Evidence) -> Mapping[str, float] | None:
+    """The Korean class of the incidence; None between and beyond the printed ones."""
+    lines = evidence.row("alignment.ideal_lordosis.lee").table
+    return next((line for line in lines if line["from"] <= incidence <= line["to"]), None)
 
 
 def _largest(incidence: float, measured: Standing, evidence: Evidence) -> float:

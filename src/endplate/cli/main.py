@@ -262,6 +262,91 @@ def alignment_measure(
     command.measure(files, given, out, sr or (), scans, as_json=json)
 
 
+# What can be said of radiographs beside their files; `_of_films` gathers it.
+Words = Annotated[
+    list[str], typer.Argument(metavar="FILE … [KEY=VALUE …]", help="Landmarks; typed values.")
+]
+ViewOption = Annotated[str | None, typer.Option("--view", help="lateral or frontal.")]
+PostureOption = Annotated[
+    str | None,
+    typer.Option("--posture", help="standing, sitting, supine, prone or lateral."),
+]
+Spacing = Annotated[
+    float | None, typer.Option("--pixel-spacing", help="mm per pixel at the detector.")
+]
+Magnification = Annotated[
+    float | None,
+    typer.Option("--magnification", help="How much larger the patient is at the detector."),
+]
+Uncalibrated = Annotated[
+    bool, typer.Option("--uncalibrated", help="No length is known: measure angles alone.")
+]
+Anterior = Annotated[
+    str | None,
+    typer.Option("--anterior", help="Side of the picture that the person faces: left, right."),
+]
+PatientLeft = Annotated[
+    str | None,
+    typer.Option("--patient-left", help="Side of the picture with the patient's left."),
+]
+PointError = Annotated[
+    str | None,
+    typer.Option("--landmark-error", help="Standard error of a point: '1.5 mm' or '3 px'."),
+]
+Age = Annotated[float | None, typer.Option("--age", help="Age in years.")]
+Sex = Annotated[str | None, typer.Option("--sex", help="female, male or other.")]
+
+
+@alignment.command("classify")
+def alignment_classify(
+    words: Words, age: Age = None, sex: Sex = None, view: ViewOption = None,
+    posture: PostureOption = None, pixel_spacing: Spacing = None,
+    magnification: Magnification = None, uncalibrated: Uncalibrated = False,
+    anterior: Anterior = None, patient_left: PatientLeft = None,
+    landmark_error: PointError = None, on: Day = None, evidence: ClinicFile = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Give every class and score that landmarks allow, and say why the others cannot be given."""
+    from endplate.cli import alignment_classes as command
+
+    command.classify(command.Said(
+        words=words, age=age, sex=sex, on=day(on), clinic_file=evidence,
+        given=_of_films(view, posture, pixel_spacing, magnification, uncalibrated, anterior,
+                        patient_left, landmark_error),
+    ), as_json=json)  # fmt: skip
+
+
+@alignment.command("targets")
+def alignment_targets(
+    words: Words, age: Age = None, sex: Sex = None, view: ViewOption = None,
+    posture: PostureOption = None, pixel_spacing: Spacing = None,
+    magnification: Magnification = None, uncalibrated: Uncalibrated = False,
+    anterior: Anterior = None, patient_left: PatientLeft = None,
+    landmark_error: PointError = None, on: Day = None, evidence: ClinicFile = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show every published target of alignment side by side, and how far off each one is."""
+    from endplate.cli import alignment_classes as command
+
+    command.targets(command.Said(
+        words=words, age=age, sex=sex, on=day(on), clinic_file=evidence,
+        given=_of_films(view, posture, pixel_spacing, magnification, uncalibrated, anterior,
+                        patient_left, landmark_error),
+    ), as_json=json)  # fmt: skip
+
+
+def _of_films(
+    view: str | None, posture: str | None, pixel_spacing: float | None,
+    magnification: float | None, uncalibrated: bool, anterior: str | None,
+    patient_left: str | None, landmark_error: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "view": view, "posture": posture, "pixel_spacing": pixel_spacing,
+        "magnification": magnification, "calibration": "uncalibrated" if uncalibrated else None,
+        "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
+    }  # fmt: skip
+
+
 @app.command()
 def segment(
     image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],

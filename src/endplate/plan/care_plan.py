@@ -9,6 +9,7 @@ from datetime import date
 from msgspec import Struct
 
 from endplate import rules, vocabulary
+from endplate.alignment.together import told_once
 from endplate.evidence import Evidence, Override
 from endplate.findings import AnyFinding, Finding, Stage, Status, Urgency
 from endplate.record import PatientRecord
@@ -70,7 +71,7 @@ class CarePlan(Struct, frozen=True, kw_only=True):
 def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[AnyFinding, ...]:
     """What every rule says of this record on a day, in the order in which it is shown."""
     patient = record.known_on(on)
-    found = [f for rule in rules.find() for f in rule(patient, evidence)]
+    found = told_once(f for rule in rules.find() for f in rule(patient, evidence))
     keys = [f.key for f in found]
     if len(set(keys)) != len(keys):
         twice = sorted({k for k in keys if keys.count(k) > 1})

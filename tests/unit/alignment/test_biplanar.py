@@ -14,6 +14,7 @@ from endplate.alignment.fan import SOURCES, Fan, Pair
 from endplate.alignment.geometry import measure as measured_on_one
 from endplate.alignment.landmarks import Radiograph
 from endplate.alignment.space import built, turned_off
+from endplate.alignment.standing import IN_SPACE
 from endplate.posture import Posture
 from unit.alignment import pairs
 
@@ -238,7 +239,7 @@ def test_lengths_of_the_views_lose_their_magnification_and_angles_stay(person):
 def test_both_kinds_are_kept_apart_by_their_method_and_keep_the_posture(person):
     films = pairs.films(person[1])
     found = biplanar.measure(*films, GROUNDS)
-    assert {f.method for f in found.facts} == {biplanar.METHOD}
+    assert {f.method for f in found.facts} == {IN_SPACE}
     assert {f.posture for f in found.facts} == {Posture.STANDING}
     assert {f.source for f in found.facts} == {"lateral.json, frontal.json"}
     lying = [replace(film, posture=Posture.SUPINE) for film in films]
