@@ -259,7 +259,7 @@ def _places(actions: Iterable[Action]) -> set[str]:
         if isinstance(action, Fusion):
             continue
         into = moved if isinstance(action, Reduction) else seen
-        for place in _touched(action):
+        for place in places(action):
             if place in into:
                 raise refused(written(action), f"{place} to itself", "Plan one of them.",
                               "another action is planned there")  # fmt: skip
@@ -280,7 +280,7 @@ def _in_this_column(actions: Iterable[Action], spine: Spine) -> None:
                               "Name the levels as they are marked.", f"{disc} are none")  # fmt: skip
 
 
-def _touched(action: Action) -> tuple[str, ...]:
+def places(action: Action) -> tuple[str, ...]:
     level = action.level
     if isinstance(action, Osteotomy) and action.grade in WHOLE:
         column = _column(level)

@@ -1,0 +1,471 @@
+"""The smallest sets of actions that bring the targets into range under the user's limits.
+
+Each place where something could be done is a whole number of degrees. Near a spine the parameters
+are almost linear in these, so that the smallest set is found by integer programming, applied to the
+landmarks exactly, and found again from there until the exact values are in range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import optimize
+
+from endplate.alignment import actions as acts
+from endplate.alignment import compensation, model, planning
+from endplate.alignment.actions import Action, Approach, Cage, Fusion, Osteotomy
+from endplate.alignment.compensation import Reciprocal
+from endplate.alignment.landmarks import Floats
+from endplate.alignment.model import Spine
+from endplate.alignment.planning import Case, Plan
+from endplate.evidence import Evidence
+from endplate.facts import InputProblem, Problem
+from endplate.levels import Column, Level, Span
+from endplate.levels import span as span_of
+
+# What outweighs what: to come into range, then few actions, then small ones, then low grades.
+_IN_RANGE, _FEW, _LOW_GRADE = 1e6, 1e3, 1e-2
+# So often is the spine made linear anew.
+_TURNS = 6
+# By so much inside a range is aimed, so that rounding does not lead out of it.
+_MARGIN = 1e-3
+# A millimetre counts as so many degrees, where both are out of range (about 10 mm for a degree).
+_DEGREES_PER_MM = 0.1
+_WIDEST = "T1-S1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a plan may do.
+
+    Attributes
+    ----------
+    levels
+        Discs and vertebrae at which it may act.
+    approaches
+        By which a cage may be placed; osteotomies need the posterior one.
+    grade
+        The highest osteotomy grade, 0 for none.
+    most
+        The most degrees at one level; None: what each action typically corrects.
+    upper, lower
+        Upper and lower instrumented vertebra, where they are fixed.
+    """
+
+    levels: Span
+    approaches: tuple[Approach, ...] = ("anterior", "lateral", "posterior")
+    grade: int = 0
+    most: float | None = None
+    upper: Level | None = None
+    lower: Level | None = None
+
+
+def usual(evidence: Evidence) -> Limits:
+    """The limits where the user sets none."""
+    return Limits(
+        levels=span_of(str(evidence.row("alignment.plan.search.levels").table[0]["levels"])),
+        grade=int(evidence.row("alignment.plan.search.grade").number),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Site:
+    """One thing that could be done: x whole degrees, of which `base` are there already."""
+
+    kind: Cage | Osteotomy
+    base: float
+    low: int
+    high: int
+
+    @property
+    def family(self) -> str:
+        if isinstance(self.kind, Cage):
+            return "cage"
+        return "facets" if self.kind.grade in acts.FACETS else f"body {self.kind.grade}"
+
+    def action(self, x: float) -> Action:
+        if isinstance(self.kind, Cage):
+            return replace(self.kind, lordosis=float(x))
+        return replace(self.kind, angle=float(x))
+
+
+def plans(case: Case, limits: Limits) -> tuple[tuple[Plan, ...], tuple[Problem, ...]]:
+    """Plans within the limits, the smallest first, and what is in the way if none reaches.
+
+    Raises
+    ------
+    InputProblem
+        If nothing can be done within the limits at all.
+    """
+    sites = _sites(case, limits)
+    if not sites:
+        raise InputProblem(
+            f"{case.lateral.film.name}: nothing can be planned. Levels with both endplates marked, "
+            f"at which the limits allow an action, are needed; there is none. Mark them, or widen "
+            f"--levels, --approach or --grade."
+        )
+    fusion = _fusion(limits)
+    found = _found(case, sites, fusion)
+    reached = [s for s in found if s.off <= 0]
+    number = int(case.evidence.row("alignment.plan.search.plans").number)
+    kept = reached or found[:number]
+    kept.sort(key=lambda s: (s.off, len(s.actions), s.size))
+    kept = kept[:number] if reached else kept[:1] + _fewer(kept[1:])
+    made = tuple(
+        planning.plan(f"plan {n}", (*s.actions, *fusion), case) for n, s in enumerate(kept, 1)
+    )
+    return made, () if reached else tuple(_in_the_way(case, limits, kept[0]))
+
+
+def _fewer(others: list[_Solution]) -> list[_Solution]:
+    """Of those that do not reach: one more, to compare with."""
+    return others[:1]
+
+
+def _fusion(limits: Limits) -> tuple[Action, ...]:
+    if limits.upper is None:
+        return ()
+    return (Fusion(level=Span(limits.upper, limits.lower or Level.S1)),)
+
+
+# -- what could be done -----------------------------------------------------------------------
+
+
+def _sites(case: Case, limits: Limits) -> list[_Site]:
+    """Everything that could be done within the limits, where the landmarks for it are there."""
+    spine, evidence = case.lateral, case.evidence
+    least = evidence.row("alignment.plan.search.least").number
+    column = Column.of(model.marked(spine.names))
+    found: list[_Site] = []
+    for kind in _kinds(column, limits):
+        level = kind.level
+        disc = isinstance(kind, Cage) or kind.grade in acts.FACETS
+        there = spine.has_disc(level.first, level.last) if disc else spine.has_body(level.first)
+        if not there or _takes_a_target(kind, case):
+            continue
+        end, _ = planning.most(kind, evidence)
+        if limits.most is not None:
+            end = limits.most
+        if end is None:
+            continue
+        if not disc and kind.grade == min(acts.BODIES):
+            end = min(end, _widest(spine, kind, evidence))
+        base = float(acts.disc_angle(spine, kind)[0]) if isinstance(kind, Cage) else 0.0
+        low, high = math.ceil(base + least), math.floor(base + end)
+        if low <= high:
+            found.append(_Site(kind=kind, base=base, low=low, high=high))
+    return found
+
+
+def _kinds(column: Column, limits: Limits) -> Iterator[Cage | Osteotomy]:
+    inside = limits.levels
+    if limits.upper is not None:
+        lower = limits.lower or Level.S1
+        first, last = max(inside.first, limits.upper), min(inside.last, lower)
+        if last < first:
+            return
+        inside = Span(first, last)
+    if not {inside.first, inside.last} <= set(column.levels):
+        return
+    for disc in column.segments(inside):
+        for approach in limits.approaches:
+            yield Cage(level=disc, lordosis=0.0, approach=approach)
+        if "posterior" in limits.approaches:
+            for grade in (g for g in acts.FACETS if g <= limits.grade):
+                yield Osteotomy(level=disc, grade=grade, angle=0.0)
+    if "posterior" not in limits.approaches:
+        return
+    for level in column.within(inside):
+        # It is held from above and from below.
+        held = level not in (limits.upper, limits.lower, Level.S1)
+        for grade in (g for g in acts.BODIES if g <= limits.grade and held):
+            yield Osteotomy(level=Span(level, level), grade=grade, angle=0.0)
+
+
+def _takes_a_target(kind: Cage | Osteotomy, case: Case) -> bool:
+    """Whether a grade 4 could take out an endplate on which a target is measured."""
+    if not isinstance(kind, Osteotomy) or kind.grade != max(acts.BODIES):
+        return False
+    without = case.lateral.without(
+        *(n for n in model.names_of(case.lateral, kind.level.first) if model.UPPER in n)
+    )
+    return any(target.value(without) is None for target in case.targets)
+
+
+def _widest(spine: Spine, kind: Osteotomy, evidence: Evidence) -> float:
+    """The angle at which a wedge about the front wall takes the whole back wall."""
+    hinge = acts.body_hinge(kind, spine, evidence)[0]
+    upper, lower = (spine.plate(kind.level.first, plate) for plate in (model.UPPER, model.LOWER))
+    if upper is None or lower is None:
+        return 0.0
+    a, b = upper[0, 1] - hinge, lower[0, 1] - hinge
+    between = math.degrees(math.acos(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
+    return math.floor(between) - 1
+
+
+# -- the smallest set -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Solution:
+    """Whole degrees for some sites, what they come to exactly, and how far they are off."""
+
+    x: dict[int, int]
+    actions: tuple[Action, ...]
+    size: float
+    off: float
+
+
+def _found(case: Case, sites: Sequence[_Site], fusion: tuple[Action, ...]) -> list[_Solution]:
+    """The smallest set of each family of actions, and further ones of all of them."""
+    linear = _Linear(case, sites, fusion)
+    families = {site.family for site in sites}
+    grades = sorted(f for f in families if f.startswith("body"))
+    subsets = [{"cage"}, {"facets"}, {"cage", "facets"}, *({g} for g in grades), families]
+    found: dict[tuple[str, ...], _Solution] = {}
+    for subset in subsets:
+        allowed = [n for n, site in enumerate(sites) if site.family in subset]
+        if not allowed or not subset <= families:
+            continue
+        solution = linear.smallest(allowed, [])
+        found.setdefault(tuple(acts.written(a) for a in solution.actions), solution)
+    number = int(case.evidence.row("alignment.plan.search.plans").number)
+    excluded = [set(s.x) for s in found.values() if s.off <= 0 and s.x]
+    everything = list(range(len(sites)))
+    while excluded and len(excluded) < number:
+        solution = linear.smallest(everything, excluded)
+        if solution.off > 0 or not solution.x:
+            break
+        found.setdefault(tuple(acts.written(a) for a in solution.actions), solution)
+        excluded.append(set(solution.x))
+    return sorted(found.values(), key=lambda s: (s.off, len(s.actions), s.size))
+
+
+class _Linear:
+    """A case and its sites, made linear where the last solution lies."""
+
+    def __init__(self, case: Case, sites: Sequence[_Site], fusion: tuple[Action, ...]) -> None:
+        self.case, self.sites, self.fusion = case, sites, fusion
+        self.base = np.array([site.base for site in sites])
+        self.order = sorted(range(len(sites)), key=lambda n: sites[n].kind.level.first)
+
+    def smallest(self, allowed: Sequence[int], excluded: Sequence[set[int]]) -> _Solution:
+        """The smallest set of the allowed sites that comes into range, or nearest to it."""
+        x: dict[int, int] = {}
+        best: _Solution | None = None
+        for _ in range(_TURNS):
+            values, slopes = self._around(x)
+            solved = self._solved(x, values, slopes, allowed, excluded)
+            solution = self._exact(solved)
+            if best is None or (solution.off, len(solution.x), solution.size) < (
+                best.off, len(best.x), best.size
+            ):  # fmt: skip
+                best = solution
+            if solved == x:
+                break
+            x = solved
+        return best if best is not None else self._exact({})
+
+    def _corrections(self, x: dict[int, int]) -> Floats:
+        found = np.zeros(len(self.sites))
+        for n, degrees in x.items():
+            found[n] = degrees - self.base[n]
+        return found
+
+    def _values(self, corrections: Floats, change: Reciprocal | None) -> Floats:
+        """Every target's value for each row of corrections (variants, sites)."""
+        case = self.case
+        spine = case.lateral.times(len(corrections))
+        for n in self.order:
+            degrees = corrections[:, n]
+            if not degrees.any():
+                continue
+            kind = self.sites[n].kind
+            level = kind.level.first
+            if isinstance(kind, Cage) or kind.grade in acts.FACETS:
+                hinge = acts.disc_hinge(kind, spine, case.evidence)
+                spine = spine.turned(model.below(level), hinge, degrees)
+            else:
+                hinge = acts.body_hinge(kind, spine, case.evidence)
+                spine = spine.turned(model.through(level), hinge, degrees)
+        if change is not None:
+            spine = compensation.bent(spine, change)
+        spine = compensation.followed(spine, case.lateral, case.how, case.evidence)
+        found = [target.value(spine) for target in case.targets]
+        return np.stack([np.full(len(corrections), np.nan) if v is None else v for v in found])
+
+    def _change(self, x: dict[int, int]) -> Reciprocal | None:
+        if self.case.how.thorax == "rigid":
+            return None
+        actions = [*(self.sites[n].action(v) for n, v in x.items()), *self.fusion]
+        return compensation.reciprocal(actions, self.case.lateral, self.case.evidence)
+
+    def _around(self, x: dict[int, int]) -> tuple[Floats, Floats]:
+        """The targets' values at a solution, and what a degree at each site does to them."""
+        at = self._corrections(x)
+        stack = np.vstack([at, at + np.eye(len(at))])
+        values = self._values(stack, self._change(x))
+        return values[:, 0], values[:, 1:] - values[:, :1]
+
+    def _exact(self, x: dict[int, int]) -> _Solution:
+        at = self._corrections(x)
+        values = self._values(at[None], self._change(x))[:, 0]
+        off = 0.0
+        for target, value in zip(self.case.targets, values, strict=True):
+            away = abs(target.off(float(value))) or (0.0 if target.reached(float(value)) else _MARGIN)
+            off += away * _weight(target.unit)
+        return _Solution(
+            x=x,
+            actions=tuple(self.sites[n].action(v) for n, v in sorted(x.items())),
+            size=float(at.sum()),
+            off=off,
+        )
+
+    def _solved(
+        self,
+        x: dict[int, int],
+        values: Floats,
+        slopes: Floats,
+        allowed: Sequence[int],
+        excluded: Sequence[set[int]],
+    ) -> dict[int, int]:
+        """The smallest set by integer programming: [degrees, taken or not, out of range]."""
+        count, goals = len(self.sites), len(self.case.targets)
+        rows: list[Floats] = []
+        lows: list[float] = []
+        highs: list[float] = []
+
+        def add(row: Floats, low: float, high: float) -> None:
+            rows.append(row)
+            lows.append(low)
+            highs.append(high)
+
+        width = 2 * count + goals
+        at = self._corrections(x)
+        for n, target in enumerate(self.case.targets):
+            row = np.zeros(width)
+            row[:count] = slopes[n]
+            row[count : 2 * count] = -slopes[n] * self.base
+            start = values[n] - slopes[n] @ at
+            weight = 1 / _weight(target.unit)
+            for end, sign in ((target.low, 1), (target.high, -1)):
+                if end is not None:
+                    slack = row.copy()
+                    slack[2 * count + n] = sign * weight
+                    inside = end + sign * _MARGIN - start
+                    add(slack, *((inside, np.inf) if sign > 0 else (-np.inf, inside)))
+        permitted = set(allowed)
+        for n, site in enumerate(self.sites):
+            for end, sign in ((site.low, 1), (site.high, -1)):
+                row = np.zeros(width)
+                row[n], row[count + n] = sign, -sign * end
+                add(row, 0.0, np.inf)
+        for together in self._rivals():
+            row = np.zeros(width)
+            row[[count + n for n in together]] = 1
+            add(row, -np.inf, 1)
+        for taken in excluded:
+            row = np.zeros(width)
+            row[[count + n for n in taken]] = 1
+            add(row, -np.inf, len(taken) - 1)
+        grade = [getattr(site.kind, "grade", 0) for site in self.sites]
+        cost = np.concatenate([
+            np.ones(count), _FEW - self.base + _LOW_GRADE * np.array(grade),
+            np.full(goals, _IN_RANGE),
+        ])  # fmt: skip
+        taken_bounds = [1 if n in permitted else 0 for n in range(count)]
+        solved = optimize.milp(
+            cost,
+            constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
+            integrality=np.concatenate([np.ones(2 * count), np.zeros(goals)]),
+            bounds=optimize.Bounds(
+                np.concatenate([np.full(count, -np.inf), np.zeros(count + goals)]),
+                np.concatenate([np.full(count, np.inf), taken_bounds, np.full(goals, np.inf)]),
+            ),
+            options={"mip_rel_gap": 0.0},
+        )
+        if solved.x is None:  # nothing else than what is excluded
+            return {}
+        return {
+            n: round(solved.x[n]) for n in range(count) if solved.x[count + n] > 1 / 2
+        }
+
+    def _rivals(self) -> Iterator[list[int]]:
+        """Sites that act at one place, where only one may."""
+        by_place: dict[str, list[int]] = {}
+        for n, site in enumerate(self.sites):
+            for place in acts.places(site.kind):
+                by_place.setdefault(place, []).append(n)
+        return (several for several in by_place.values() if len(several) > 1)
+
+
+def _weight(unit: str) -> float:
+    return _DEGREES_PER_MM if unit == "mm" else 1.0
+
+
+# -- what is in the way -----------------------------------------------------------------------
+
+
+def _in_the_way(case: Case, limits: Limits, best: _Solution) -> Iterator[Problem]:
+    """Which targets are missed by how much, and which limit would have to give."""
+    film = case.lateral.film.name
+    done = planning.settled((*best.actions, *_fusion(limits)), case.lateral, case)
+    missed = []
+    for target in case.targets:
+        value = target.value(done)
+        if value is not None and not target.reached(float(value[0])):
+            missed.append(f"{target.says} would be {value[0]:.1f}, wanted {target.range_says}")
+    helps = [says for says, wider in _wider(limits) if _reaches(case, wider)]
+    tilt = _tilt_is_kept(case, best)
+    yield Problem(
+        problem="alignment.plan.out_of_reach", where=film,
+        says=f"Within the limits the targets cannot all be reached: {'; '.join(missed)}. "
+        + (f"In the way: {'; '.join(h for h, _ in helps)}." if helps else
+           "No single one of the limits is in the way alone."),
+        try_=(*(then for _, then in helps), *tilt) or (
+            "Name other targets, or plan actions of your own with --action.",),
+    )  # fmt: skip
+
+
+def _wider(limits: Limits) -> Iterator[tuple[tuple[str, str], Limits]]:
+    """Each limit given up in turn, with what is said of it."""
+    wide = span_of(_WIDEST)
+    if limits.levels != wide:
+        yield ("the levels", f"Allow --levels {wide}."), replace(limits, levels=wide)
+    for grade in (g for g in (*acts.FACETS, *acts.BODIES) if g > limits.grade):
+        yield (
+            ("the highest grade", f"Allow --grade {grade}."),
+            replace(limits, grade=grade),
+        )
+    if set(limits.approaches) != set(acts.APPROACHES):
+        every: tuple[Approach, ...] = ("anterior", "lateral", "posterior")
+        yield ("the approaches", "Allow every --approach."), replace(limits, approaches=every)
+    if limits.most is not None:
+        yield (
+            ("the most at one level", f"Allow more than --most {limits.most:g}."),
+            replace(limits, most=None),
+        )
+    if limits.upper is not None:
+        yield (
+            ("the instrumented vertebrae", "Move --upper or --lower."),
+            replace(limits, upper=None, lower=None),
+        )
+
+
+def _reaches(case: Case, limits: Limits) -> bool:
+    sites = _sites(case, limits)
+    if not sites:
+        return False
+    return _Linear(case, sites, _fusion(limits)).smallest(range(len(sites)), []).off <= 0
+
+
+def _tilt_is_kept(case: Case, best: _Solution) -> Iterable[str]:
+    """That a target of tilt cannot be reached by actions where tilt is taken to stay."""
+    if case.how.model not in ("current", "set"):
+        return ()
+    if not any(what == planning.PELVIC_TILT for t in case.targets for what, _, _ in t.of):
+        return ()
+    return ("Pelvic tilt does not follow under this --compensation: choose regression or c2.",)
