@@ -151,10 +151,15 @@ def _sites(case: Case, limits: Limits) -> list[_Site]:
             end = limits.most
         if end is None:
             continue
-        if not disc and kind.grade == min(acts.BODIES):
-            end = min(end, _widest(spine, kind, evidence))
         base = float(acts.disc_angle(spine, kind)[0]) if isinstance(kind, Cage) else 0.0
         low, high = math.ceil(base + least), math.floor(base + end)
+        if isinstance(kind, Osteotomy) and kind.grade in acts.BODIES:
+            wedge = _widest(spine, kind, evidence)
+            if kind.grade == min(acts.BODIES):
+                high = min(high, wedge)
+            # A larger operation is not planned for what a smaller one does.
+            smaller, _ = planning.most(replace(kind, grade=kind.grade - 1), evidence)
+            low = max(low, math.floor(min(smaller or 0.0, wedge)) + 1)
         if low <= high:
             found.append(_Site(kind=kind, base=base, low=low, high=high))
     return found
@@ -170,12 +175,15 @@ def _kinds(column: Column, limits: Limits) -> Iterator[Cage | Osteotomy]:
         inside = Span(first, last)
     if not {inside.first, inside.last} <= set(column.levels):
         return
+    # Where several approaches are open, which of them a cage takes is left open too; of the two
+    # grades of facets the higher one stands for both.
+    approach = limits.approaches[0] if len(limits.approaches) == 1 else None
+    facets = [g for g in acts.FACETS if g <= limits.grade]
     for disc in column.segments(inside):
-        for approach in limits.approaches:
+        if limits.approaches:
             yield Cage(level=disc, lordosis=0.0, approach=approach)
-        if "posterior" in limits.approaches:
-            for grade in (g for g in acts.FACETS if g <= limits.grade):
-                yield Osteotomy(level=disc, grade=grade, angle=0.0)
+        if "posterior" in limits.approaches and facets:
+            yield Osteotomy(level=disc, grade=max(facets), angle=0.0)
     if "posterior" not in limits.approaches:
         return
     for level in column.within(inside):
@@ -195,12 +203,12 @@ def _takes_a_target(kind: Cage | Osteotomy, case: Case) -> bool:
     return any(target.value(without) is None for target in case.targets)
 
 
-def _widest(spine: Spine, kind: Osteotomy, evidence: Evidence) -> float:
+def _widest(spine: Spine, kind: Osteotomy, evidence: Evidence) -> int:
     """The angle at which a wedge about the front wall takes the whole back wall."""
     hinge = acts.body_hinge(kind, spine, evidence)[0]
     upper, lower = (spine.plate(kind.level.first, plate) for plate in (model.UPPER, model.LOWER))
     if upper is None or lower is None:
-        return 0.0
+        return 0
     a, b = upper[0, 1] - hinge, lower[0, 1] - hinge
     between = math.degrees(math.acos(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
     return math.floor(between) - 1
@@ -256,7 +264,7 @@ class _Linear:
         """The smallest set of the allowed sites that comes into range, or nearest to it."""
         x: dict[int, int] = {}
         best: _Solution | None = None
-        for _ in range(_TURNS):
+        for turn in range(_TURNS):
             values, slopes = self._around(x)
             solved = self._solved(x, values, slopes, allowed, excluded)
             solution = self._exact(solved)
@@ -264,7 +272,7 @@ class _Linear:
                 best.off, len(best.x), best.size
             ):  # fmt: skip
                 best = solution
-            if solved == x:
+            if solved == x or (turn and solution.off <= 0):
                 break
             x = solved
         return best if best is not None else self._exact({})
@@ -332,7 +340,21 @@ class _Linear:
         allowed: Sequence[int],
         excluded: Sequence[set[int]],
     ) -> dict[int, int]:
-        """The smallest set by integer programming: [degrees, taken or not, out of range]."""
+        """The smallest set by integer programming, and then its degrees as whole ones."""
+        taken = self._programme(x, values, slopes, allowed, excluded, whole=False)
+        return self._programme(x, values, slopes, list(taken), (), whole=True)
+
+    def _programme(
+        self,
+        x: dict[int, int],
+        values: Floats,
+        slopes: Floats,
+        allowed: Sequence[int],
+        excluded: Sequence[set[int]],
+        *,
+        whole: bool,
+    ) -> dict[int, int]:
+        """The best [degrees, taken or not, out of range] of the sites that are allowed."""
         count, goals = len(self.sites), len(self.case.targets)
         rows: list[Floats] = []
         lows: list[float] = []
@@ -380,7 +402,7 @@ class _Linear:
         solved = optimize.milp(
             cost,
             constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
-            integrality=np.concatenate([np.ones(2 * count), np.zeros(goals)]),
+            integrality=np.repeat([float(whole), 1.0, 0.0], [count, count, goals]),
             bounds=optimize.Bounds(
                 np.concatenate([np.full(count, -np.inf), np.zeros(count + goals)]),
                 np.concatenate([np.full(count, np.inf), taken_bounds, np.full(goals, np.inf)]),
@@ -418,14 +440,17 @@ def _in_the_way(case: Case, limits: Limits, best: _Solution) -> Iterator[Problem
         value = target.value(done)
         if value is not None and not target.reached(float(value[0])):
             missed.append(f"{target.says} would be {value[0]:.1f}, wanted {target.range_says}")
-    helps = [says for says, wider in _wider(limits) if _reaches(case, wider)]
+    helps: dict[str, str] = {}
+    for (limit, then), wider in _wider(limits):
+        if limit not in helps and _reaches(case, wider):
+            helps[limit] = then
     tilt = _tilt_is_kept(case, best)
     yield Problem(
         problem="alignment.plan.out_of_reach", where=film,
         says=f"Within the limits the targets cannot all be reached: {'; '.join(missed)}. "
-        + (f"In the way: {'; '.join(h for h, _ in helps)}." if helps else
+        + (f"In the way: {'; '.join(helps)}." if helps else
            "No single one of the limits is in the way alone."),
-        try_=(*(then for _, then in helps), *tilt) or (
+        try_=(*helps.values(), *tilt) or (
             "Name other targets, or plan actions of your own with --action.",),
     )  # fmt: skip
 

@@ -32,6 +32,7 @@ from endplate.record import Patient, PatientRecord
 
 METHOD = "endplate.alignment_plan/1"
 _OFFSET = ("spine.sagittal_vertical_axis", "C7-S1")
+_MISMATCH = ("spine.pelvic_incidence_lumbar_lordosis_mismatch", "L1-S1")
 # What a change of the thoracic spine moves, where it is shown beside the plan.
 _MOVED = (
     ("spine.thoracic_kyphosis", "T4-T12"), ("spine.t1_pelvic_angle", "T1"),
@@ -426,7 +427,7 @@ def _of_the_spine(
     before: Spine,
     after: Spine,
 ) -> Iterable[Note]:
-    yield from _overcorrected(case, findings)
+    yield from _overcorrected(case, findings, before, after)
     gone = sorted({n.split()[0] for n in set(before.names) - set(after.names)})
     if gone:
         yield Note(
@@ -449,7 +450,9 @@ def _of_the_spine(
     )
 
 
-def _overcorrected(case: Case, findings: Sequence[AnyFinding]) -> Iterable[Note]:
+def _overcorrected(
+    case: Case, findings: Sequence[AnyFinding], before: Spine, after: Spine
+) -> Iterable[Note]:
     """Beyond the target of the age: less tilt, or less PI-LL, than people of that age have."""
     evidence = case.evidence
     found = next((f for f in findings if f.rule == "alignment.age_adjusted"), None)
@@ -463,8 +466,13 @@ def _overcorrected(case: Case, findings: Sequence[AnyFinding]) -> Iterable[Note]
     if found is None:
         return
     within = evidence.row("alignment.plan.target.within")
-    for part, what in (("pelvic_tilt_less_target", "pelvic tilt"), ("mismatch_less_target", "PI-LL")):
-        off = found.parts.get(part)
+    for part, what, of in (
+        ("pelvic_tilt_less_target", "pelvic tilt", (PELVIC_TILT, None)),
+        ("mismatch_less_target", "PI-LL", _MISMATCH),
+    ):
+        off, was, now = found.parts.get(part), before.values(*of), after.values(*of)
+        if was is None or now is None or now[0] >= was[0]:
+            continue  # nothing was taken off it
         if isinstance(off, float) and off < -within.number:
             yield _note(
                 "overcorrection",

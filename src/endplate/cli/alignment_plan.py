@@ -259,6 +259,9 @@ def _of_the_bone(
 
 # -- for people -------------------------------------------------------------------------------
 
+# In the JSON alone: there is one of each vertebra.
+_OF_EVERY_LEVEL = ("spine.vertebral_pelvic_angle", "spine.vertebral_tilt")
+
 
 def _printed(
     text: Console, facts: Sequence[Fact], made: Sequence[Plan], problems: Sequence[Problem]
@@ -275,7 +278,9 @@ def _printed(
         rows = [
             (concept(f.what).name, f.level or "", fact_value(now[key]), fact_value(f))
             for f in one.predicted
-            if (key := (f.what, f.level, f.side)) in now and now[key].value != f.value
+            if (key := (f.what, f.level, f.side)) in now
+            and now[key].value != f.value
+            and f.what not in _OF_EVERY_LEVEL
         ]
         text.print(table("What changes", ("what", "where", "current", "planned"), rows))
         rows = [("pelvis", one.compensation.says), ("thorax", one.reciprocal.says)]

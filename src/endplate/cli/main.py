@@ -287,6 +287,9 @@ def alignment_plan(
     uncalibrated: Annotated[
         bool, typer.Option("--uncalibrated", help="No length is known: plan angles alone.")
     ] = False,
+    anterior: Annotated[
+        str | None, typer.Option(help="Side of the picture that the person faces: left, right.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write JSON and landmarks.", readable=False),
@@ -300,6 +303,7 @@ def alignment_plan(
     given = {
         "posture": posture, "pixel_spacing": pixel_spacing, "magnification": magnification,
         "calibration": "uncalibrated" if uncalibrated else None,
+        "anterior": anterior,
     }  # fmt: skip
     request = command.Request(
         age=age, targets=tuple(target or ()), levels=levels, approaches=tuple(approach or ()),
