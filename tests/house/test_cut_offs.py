@@ -23,6 +23,11 @@ ELSEWHERE = {
         f"alignment.gap.total.{name}_disproportioned": "a sum: tests/unit/alignment/test_scores.py"
         for name in ("moderately", "severely")
     },
+    **{
+        f"alignment.plan.full_balance.tilt_{name}": "of landmarks: "
+        "tests/unit/alignment/test_plan_actions.py"
+        for name in ("from", "above")
+    },
     "alignment.least_measured_slip": "no finding below: tests/unit/alignment/test_scores.py",
     "bone.dxa.vertebra_difference": "a difference of two facts: tests/unit/bone/test_both_sides.py",
     "bone.dxa.vertebrae_needed": "a count of facts: tests/unit/bone/test_both_sides.py",

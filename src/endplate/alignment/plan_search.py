@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize
 
 from endplate.alignment import actions as acts
 from endplate.alignment import compensation, model, planning
@@ -355,6 +354,8 @@ class _Linear:
         whole: bool,
     ) -> dict[int, int]:
         """The best [degrees, taken or not, out of range] of the sites that are allowed."""
+        from scipy import optimize  # noqa: PLC0415 - slow to import, and for searching alone
+
         count, goals = len(self.sites), len(self.case.targets)
         rows: list[Floats] = []
         lows: list[float] = []

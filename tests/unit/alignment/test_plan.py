@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from endplate import codec, evidence
-from endplate.alignment import actions, compensation, plan_search, plan_targets, planning
+from endplate.alignment import actions, compensation, model, plan_search, plan_targets, planning
 from endplate.alignment.geometry import measure
 from endplate.alignment.model import Spine
 from endplate.alignment.plan_search import Limits
@@ -24,13 +24,17 @@ TILT, INCIDENCE = ("pelvis.pelvic_tilt", None), ("pelvis.pelvic_incidence", None
 LORDOSIS, OFFSET = ("spine.lumbar_lordosis", "L1-S1"), ("spine.sagittal_vertical_axis", "C7-S1")
 
 
-def flat(seed=1, drop=25.0, tilt=12.0, **said):
+def flat(seed=1, drop=25.0, tilt=12.0, without=(), **said):
     """A spine whose lumbar discs have lost their lordosis, over a pelvis that turned back."""
     found = spine(seed, **said)
     for disc in ("L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1"):
         lost = actions.read(f"osteotomy {disc} grade=1 angle={-drop / 5}")
         found = actions.applied([lost], found, GROUNDS)
-    points = found.tilted(tilt).radiograph("x.json").points
+    points = {
+        name: at
+        for name, at in found.tilted(tilt).radiograph("x.json").points.items()
+        if not name.startswith(tuple(without) or "-")
+    }
     return Spine.of(film(points, **{"towards": "right", **said}))
 
 
@@ -100,7 +104,7 @@ def test_the_angle_of_the_arithmetic_is_that_of_the_model_whatever_else_is_plann
 
 
 def test_the_pelvis_turns_about_the_hips_and_keeps_its_incidence():
-    before = flat(3)
+    before = flat(3, tilt=30.0)
     kept, set_to = made(case(before), PSO), made(case(before, how="pt=20"), PSO)
     now = before.values(*TILT)[0]
     assert value(kept, *TILT) == pytest.approx(now, abs=1e-9)
@@ -233,11 +237,12 @@ def test_cages_that_lower_lordosis_gain_much_or_close_an_edge_are_said():
 
 def test_a_slip_that_is_taken_back_too_far():
     before = spine(3)
-    there = float(actions.slip(before, actions.read("reduce L4-L5 percent=1"))[0])
-    for by, told in ((there + 1, 1), (max(there - 1, 0.1), 0)):
+    slipped = before.shifted(model.below(Level.L4), np.array([[12.0, 0.0]]))
+    there = float(actions.slip(slipped, actions.read("reduce L4-L5 percent=1"))[0])
+    assert there > 5
+    for by, told in ((there + 1, 1), (there - 1, 0)):
         text = f"reduce L4-L5 percent={by:.10g}"
-        if by > 0.1 or told:
-            assert len(about(made(case(before), text), text)) == told
+        assert len(about(made(case(slipped), text), text)) == told
 
 
 def test_overcorrection_is_said_for_the_age_and_not_without_one():
@@ -336,8 +341,8 @@ def test_targets_that_cannot_be_measured_are_left_out_or_refused():
         ["t4_l1_hip_axis"], facts, planning.patient(facts, None, ON), "x.json", GROUNDS
     )
     assert [p.problem for p in problems] == ["alignment.plan.target_not_measured"]
-    headless = flat(1, without=["left femoral", "right femoral"], towards="right") if 0 else None
-    assert headless is None
+    with pytest.raises(InputProblem, match="pelvic incidence"):
+        case(flat(1, without=["left femoral", "right femoral"]))
     with pytest.raises(InputProblem, match="nothing to aim at"):
         case(flat(1, without=["T4 ", "L1 "]))
 
@@ -387,7 +392,7 @@ def test_no_smaller_plan_is_found_by_trying_them_all(seed, low):
     angle = before.values("spine.l1_pelvic_angle", "L1")[0]
     names = (f"LL={lordosis + low}..{lordosis + 60}", f"L1PA=-40..{angle - low / 2}")
     for_case = case(before, *names)
-    limits = Limits(levels=span("L3-S1"), grade=2)
+    limits = Limits(levels=span("L4-S1"), grade=2)
     expected = _by_trying(for_case, limits)
     found, _ = plan_search.plans(for_case, limits)
     first = found[0]
@@ -502,7 +507,7 @@ def test_the_frontal_view_goes_along():
     assert any(f.what == "spine.coronal_balance" for f in plan.predicted)
     still = made(both, PSO)
     frontal = still.landmarks["frontal"]["points"]
-    assert {n: (x, -y) for n, (x, y) in frontal.items()} == pytest.approx(points)
+    assert {n: (x, -y) for n, (x, y) in frontal.items()} == points
 
 
 def spines_frontal():
