@@ -1,7 +1,7 @@
 """A whole plan: from the landmarks of one lateral radiograph, T4 to pelvis, to ranked plans.
 
-No peer: the programs that plan alignment are not open. Every plan is measured again by the landmarks
-that it gives, and the benchmark fails if a number differs.
+No peer: the programs that plan alignment are not open. Every plan is measured again by the
+landmarks that it gives, and the benchmark fails if a number differs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _film() -> Any:
     put("S1 superior_endplate", x, y, lean)
     for level in _LEVELS:
         for plate, height in (("inferior_endplate", 8.0), ("superior_endplate", 26.0)):
-            lean -= _STEP / 2 if level.startswith("L") else -_STEP / 2
+            lean += -_STEP / 2 if level.startswith("L") else _STEP / 2
             x += height * math.sin(math.radians(lean))
             y += height * math.cos(math.radians(lean))
             put(f"{level} {plate}", x, y, lean)

@@ -38,7 +38,9 @@ def by_name(facts):
     return {(f["what"], f.get("level"), f.get("side")): f["value"] for f in facts}
 
 
-def test_a_plan_measured_again_has_the_numbers_that_were_predicted(lateral, frontal, tmp_path, capfd):
+def test_a_plan_measured_again_has_the_numbers_that_were_predicted(
+    lateral, frontal, tmp_path, capfd
+):
     out = tmp_path / "out"
     given = ["--action", PSO, "--action", f"{CAGE} coronal=4", "--compensation", "pt=20"]
     told = answer(capfd, lateral, frontal, *given, "--age", "66", "--out", str(out))
@@ -97,8 +99,10 @@ def test_angles_alone_of_an_uncalibrated_picture(tmp_path, capfd):
 def test_the_bone_at_the_top_of_a_plan_where_its_density_is_known(lateral, tmp_path, capfd):
     facts = tmp_path / "case.toml"
     facts.write_text(
-        '[[ct.hounsfield.three_location]]\nvalue = 95\nunit = "HU"\nlevel = "T10"\non = 2026-01-02\n'
-        '[[ct.hounsfield.three_location]]\nvalue = 110\nunit = "HU"\nlevel = "T9"\non = 2026-01-02\n'
+        "".join(
+            f"[[ct.hounsfield.three_location]]\nvalue = {value}\nunit = 'HU'\nlevel = '{level}'\n"
+            for level, value in (("T10", 95), ("T9", 110))
+        )
     )
     given = ["--action", PSO, "--action", "fuse T10-S1", "--facts", str(facts)]
     told = answer(capfd, lateral, "--age", "66", "--on", "2026-02-01", *given)

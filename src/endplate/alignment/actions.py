@@ -181,7 +181,9 @@ def _sensible(text: str, action: Action) -> None:
         if action.grade not in FACETS and level.last == last:
             raise refused(text, "vertebrae above the sacrum", "Name another level.")
         if action.grade not in WHOLE and action.shortening:
-            raise refused(text, "shortening only where whole vertebrae are taken out", "Leave it out.")
+            raise refused(
+                text, "shortening only where whole vertebrae are taken out", "Leave it out."
+            )
         if action.shortening < 0:
             raise refused(text, "a shortening of 0 mm or more", "Correct it.")
     if isinstance(action, Cage) and action.height is not None and action.height <= 0:
@@ -227,7 +229,9 @@ def _column(level: Span) -> Column:
 
 def _is_disc(level: Span) -> bool:
     there = _column(level).levels
-    return {level.first, level.last} <= set(there) and level.last == _column(level).below(level.first)
+    return {level.first, level.last} <= set(there) and level.last == _column(level).below(
+        level.first
+    )
 
 
 # -- what it does -----------------------------------------------------------------------------
@@ -276,11 +280,14 @@ def _in_this_column(actions: Iterable[Action], spine: Spine) -> None:
             if not {disc.first, disc.last} <= set(column.levels) or (
                 column.below(disc.first) != disc.last
             ):
-                raise refused(written(action), "neighbours of this spine",
-                              "Name the levels as they are marked.", f"{disc} are none")  # fmt: skip
+                raise refused(
+                    written(action), "neighbours of this spine",
+                    "Name the levels as they are marked.", f"{disc} are none",
+                )  # fmt: skip
 
 
 def places(action: Action) -> tuple[str, ...]:
+    """The discs and bodies that an action takes for itself."""
     level = action.level
     if isinstance(action, Osteotomy) and action.grade in WHOLE:
         column = _column(level)
@@ -312,7 +319,9 @@ def _cage(action: Cage, spine: Spine, evidence: Evidence, taken: set[str]) -> Sp
     if spine.film.view == "frontal":
         return _wedge(action, spine, model.below(action.level.first), _disc_middle)
     change = action.lordosis - disc_angle(spine, action)
-    spine = spine.turned(model.below(action.level.first), disc_hinge(action, spine, evidence), change)
+    spine = spine.turned(
+        model.below(action.level.first), disc_hinge(action, spine, evidence), change
+    )
     if action.height is None:
         return spine
     if not spine.film.calibrated:
@@ -334,7 +343,8 @@ def disc_angle(spine: Spine, action: Action) -> Floats:
 
 def facing(spine: Spine, action: Action) -> tuple[Floats, Floats]:
     """The endplates above and below a disc."""
-    return _plates(spine, action, (action.level.first, LOWER), (action.level.last, UPPER))
+    upper, lower = _plates(spine, action, (action.level.first, LOWER), (action.level.last, UPPER))
+    return upper, lower
 
 
 def disc_hinge(action: Cage | Osteotomy, spine: Spine, evidence: Evidence) -> Floats:
@@ -344,7 +354,7 @@ def disc_hinge(action: Cage | Osteotomy, spine: Spine, evidence: Evidence) -> Fl
 
 
 def body_hinge(action: Osteotomy, spine: Spine, evidence: Evidence) -> Floats:
-    """The point of a body about which it turns: half way up its front or back wall, or its middle."""
+    """The point of a body about which it turns: half way up a wall, or its middle."""
     level = action.level.first
     upper, lower = _plates(spine, action, (level, UPPER), (level, LOWER))
     return _of_the_depth((upper + lower) / 2, _hinge(action, evidence))
@@ -428,8 +438,10 @@ def _fusion(action: Fusion, spine: Spine, evidence: Evidence, taken: set[str]) -
     upper, lower = _plates(spine, action, (action.level.first, UPPER), end)
     change = (action.lordosis or 0.0) - geometry.lordosis(upper, lower)
     if not free:
-        raise refused(written(action), "a disc that no other action takes", "Leave out its lordosis.",
-                      "each is taken")  # fmt: skip
+        raise refused(
+            written(action), "a disc that no other action takes", "Leave out its lordosis.",
+            "each is taken",
+        )  # fmt: skip
     for disc in free:
         spine = _turned_by(spine, action, disc, change / len(free))
     return spine

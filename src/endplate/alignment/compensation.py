@@ -23,8 +23,8 @@ from endplate.alignment.model import LOWER, UPPER, Spine
 from endplate.alignment.standing import LOWER_LORDOSIS, PELVIC_TILT
 from endplate.evidence import Evidence, Row
 from endplate.facts import InputProblem
-from endplate.levels import Level, Span
 from endplate.levels import USUAL as USUAL_COLUMN
+from endplate.levels import Level, Span
 
 Model = Literal["current", "set", "regression", "c2_over_hips"]
 Thorax = Literal["rigid", "reciprocal"]
@@ -94,17 +94,15 @@ def read(text: str, thorax: str = "rigid") -> Compensation:
         found = names.get(name)
     if found is None or thorax not in THORAX:
         raise InputProblem(
-            f"compensation: is not understood. It needs current, pt=VALUE in degrees, regression or "
-            f"c2, and for the thorax {' or '.join(THORAX)}; got another. Correct it and try again."
+            f"compensation: is not understood. It needs current, pt=VALUE in degrees, "
+            f"regression or c2, and for the thorax {' or '.join(THORAX)}; got another. Correct it and try again."
         )
     return Compensation(
         model=found, pelvic_tilt=tilt, thorax="reciprocal" if thorax == "reciprocal" else "rigid"
     )
 
 
-def followed(
-    changed: Spine, before: Spine, how: Compensation, evidence: Evidence
-) -> Spine:
+def followed(changed: Spine, before: Spine, how: Compensation, evidence: Evidence) -> Spine:
     """A changed spine once the pelvis has followed; frontal ones stay as they are.
 
     Raises
@@ -153,9 +151,7 @@ def _missing(what: str, needed: str, spine: Spine) -> InputProblem:
     )
 
 
-def assumed(
-    changed: Spine, before: Spine, how: Compensation, evidence: Evidence
-) -> Assumed:
+def assumed(changed: Spine, before: Spine, how: Compensation, evidence: Evidence) -> Assumed:
     """What the assumption says of one changed spine, before the pelvis has followed it."""
     rows = _rows(how, evidence)
     try:
@@ -172,7 +168,10 @@ def assumed(
     if how.model == "regression":
         least = evidence.row(f"{_NAME}.distal.tilt_conclusion").number
         other = float((now - least * _gained(changed, before))[0])
-        between, covers = (min(tilt, other), max(tilt, other)), "the two slopes that its paper gives"
+        between, covers = (
+            (min(tilt, other), max(tilt, other)),
+            "the two slopes that its paper gives",
+        )
     if how.model == "c2_over_hips":
         off = evidence.row(f"{_NAME}.c2.most").number
         between, covers = (tilt - off, tilt + off), "80 % of its people"
@@ -199,8 +198,8 @@ def _says(how: Compensation, tilt: float) -> str:
         return f"Pelvic tilt is taken to become {tilt:.1f}°, as was asked for."
     if how.model == "regression":
         return (
-            f"Pelvic tilt is predicted as {tilt:.1f}°, from the lordosis L4-S1 that is gained; what "
-            f"is gained higher up is taken to leave it as it is, as no number was read for it."
+            f"Pelvic tilt is predicted as {tilt:.1f}°, from the lordosis L4-S1 that is gained; "
+            f"what is gained higher up is taken to leave it as it is, as no number was read for it."
         )
     return f"Pelvic tilt is predicted as {tilt:.1f}°, so that C2 stands over the hips."
 
@@ -236,8 +235,8 @@ def reciprocal(given: Sequence[Action], before: Spine, evidence: Evidence) -> Re
     top = acts.top_of(given)
     if not lumbar or top is None:
         return Reciprocal(
-            says="No number was read for what the unfused thoracic spine does after such a plan; it "
-            "is kept as it is. After lumbar three-column osteotomies its kyphosis grew.",
+            says="No number was read for what the unfused thoracic spine does after such a plan; "
+            "it is kept as it is. After lumbar three-column osteotomies its kyphosis grew.",
             rests_on=evidence.under(f"{name}.unfused"),
         )
     highest = evidence.row(f"{name}.unfused").table[0]["below"]
@@ -246,12 +245,12 @@ def reciprocal(given: Sequence[Action], before: Spine, evidence: Evidence) -> Re
     discs = _free_discs(before, top)
     if not discs:
         return Reciprocal(
-            says="No disc of the thoracic spine above the plan is marked: nothing can follow there.",
+            says="No thoracic disc above the plan is marked: nothing can follow there.",
             rests_on=(row,),
         )
     return Reciprocal(
         says=f"In people with a lumbar three-column osteotomy and "
-        f"{'a fusion that ended below' if short else 'a fusion that went up to or above'} {highest}, "
+        f"a fusion that {'ended below' if short else 'went up to or above'} {highest}, "
         f"thoracic kyphosis grew by {row.number:g}° on average; in some not at all.",
         degrees=row.number,
         levels=tuple(str(d) for d in discs),

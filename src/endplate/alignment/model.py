@@ -4,7 +4,8 @@ What is moved are the landmarks themselves, so that every parameter of a changed
 the same formulas (`endplate.alignment.geometry`) as those of the measured one. The chain begins
 with pelvis and sacrum, which stand still, and goes up to the head; each vertebra has a lower and an
 upper part, which move together unless its body is cut. A vertebra that was not marked is no piece:
-its neighbours are, and nothing can be done at it. x forwards (frontal: to the patient's left), y up.
+its neighbours are, and nothing can be done at it. x forwards (frontal: to the patient's left), y
+up.
 """
 
 from __future__ import annotations
@@ -192,9 +193,7 @@ class Spine:
         return all(x == oriented[name][0] for name, (x, _) in self.film.points.items())
 
 
-_PARAMETERS = {
-    view: {(p.what, p.level): p for p in every} for view, every in PARAMETERS.items()
-}
+_PARAMETERS = {view: {(p.what, p.level): p for p in every} for view, every in PARAMETERS.items()}
 
 
 def below(level: Level) -> float:
@@ -246,7 +245,8 @@ def _rotated(points: Floats, about: Floats, radians: Floats) -> Floats:
 def _corners(spine: Spine, level: Level) -> Floats:
     """The middle of a body's four corners."""
     both = [spine.plate(level, plate) for plate in PLATES]
-    return np.mean([end for plate in both if plate is not None for end in plate.swapaxes(0, 1)], axis=0)
+    ends = [end for plate in both if plate is not None for end in plate.swapaxes(0, 1)]
+    return np.asarray(np.mean(ends, axis=0))
 
 
 def names_of(spine: Spine, level: Level) -> tuple[str, ...]:

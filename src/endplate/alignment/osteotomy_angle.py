@@ -47,9 +47,7 @@ def exact(apex: Floats, c7: Floats, line: float) -> float | None:
 def c7_translation(apex: Floats, c7: Floats, line: float) -> float:
     """The angle at the apex between C7 and its place straight behind it on a vertical line."""
     away = np.asarray(c7, dtype=float) - np.asarray(apex, dtype=float)
-    return math.degrees(
-        math.atan2(away[0], away[1]) - math.atan2(line - float(apex[0]), away[1])
-    )
+    return math.degrees(math.atan2(away[0], away[1]) - math.atan2(line - float(apex[0]), away[1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from endplate.alignment.compensation import Reciprocal
 from endplate.alignment.landmarks import Floats
 from endplate.alignment.model import Spine
 from endplate.alignment.planning import Case, Plan
+from endplate.alignment.standing import PELVIC_TILT
 from endplate.evidence import Evidence
 from endplate.facts import InputProblem, Problem
 from endplate.levels import Column, Level, Span
@@ -31,8 +32,6 @@ _IN_RANGE, _FEW, _LOW_GRADE = 1e6, 1e3, 1e-2
 _TURNS = 6
 # By so much inside a range is aimed, so that rounding does not lead out of it.
 _MARGIN = 1e-3
-# A millimetre counts as so many degrees, where both are out of range (about 10 mm for a degree).
-_DEGREES_PER_MM = 0.1
 _WIDEST = "T1-S1"
 
 
@@ -322,8 +321,10 @@ class _Linear:
         values = self._values(at[None], self._change(x))[:, 0]
         off = 0.0
         for target, value in zip(self.case.targets, values, strict=True):
-            away = abs(target.off(float(value))) or (0.0 if target.reached(float(value)) else _MARGIN)
-            off += away * _weight(target.unit)
+            away = abs(target.off(float(value))) or (
+                0.0 if target.reached(float(value)) else _MARGIN
+            )
+            off += away * _weight(target.unit, self.case.evidence)
         return _Solution(
             x=x,
             actions=tuple(self.sites[n].action(v) for n, v in sorted(x.items())),
@@ -373,7 +374,7 @@ class _Linear:
             row[:count] = slopes[n]
             row[count : 2 * count] = -slopes[n] * self.base
             start = values[n] - slopes[n] @ at
-            weight = 1 / _weight(target.unit)
+            weight = 1 / _weight(target.unit, self.case.evidence)
             for end, sign in ((target.low, 1), (target.high, -1)):
                 if end is not None:
                     slack = row.copy()
@@ -412,9 +413,7 @@ class _Linear:
         )
         if solved.x is None:  # nothing else than what is excluded
             return {}
-        return {
-            n: round(solved.x[n]) for n in range(count) if solved.x[count + n] > 1 / 2
-        }
+        return {n: round(solved.x[n]) for n in range(count) if solved.x[count + n] > 1 / 2}
 
     def _rivals(self) -> Iterator[list[int]]:
         """Sites that act at one place, where only one may."""
@@ -425,8 +424,11 @@ class _Linear:
         return (several for several in by_place.values() if len(several) > 1)
 
 
-def _weight(unit: str) -> float:
-    return _DEGREES_PER_MM if unit == "mm" else 1.0
+def _weight(unit: str, evidence: Evidence) -> float:
+    """As how many degrees a unit counts, where several are out of range."""
+    if unit != "mm":
+        return 1.0
+    return evidence.row("alignment.plan.search.degrees_per_mm").number
 
 
 # -- what is in the way -----------------------------------------------------------------------
@@ -492,6 +494,6 @@ def _tilt_is_kept(case: Case, best: _Solution) -> Iterable[str]:
     """That a target of tilt cannot be reached by actions where tilt is taken to stay."""
     if case.how.model not in ("current", "set"):
         return ()
-    if not any(what == planning.PELVIC_TILT for t in case.targets for what, _, _ in t.of):
+    if not any(what == PELVIC_TILT for t in case.targets for what, _, _ in t.of):
         return ()
     return ("Pelvic tilt does not follow under this --compensation: choose regression or c2.",)

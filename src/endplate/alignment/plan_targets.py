@@ -128,7 +128,7 @@ def chosen(
     if not kept:
         raise InputProblem(
             f"{film}: there is nothing to aim at. A target whose parameters can be measured is "
-            f"needed; none of {', '.join(names)} can. Mark more landmarks, or name another --target."
+            f"needed; none of {', '.join(names)} can. Mark more, or name another --target."
         )
     return tuple(kept), tuple(problems)
 
@@ -287,8 +287,10 @@ def _own(text: str, match: re.Match[str]) -> Target:
         ends = [None if end is None else float(end) for end in (low, high)]
     except ValueError:
         ends = [None, None]
-    if len(fitting) != 1 or ends == [None, None] or (
-        ends[0] is not None and ends[1] is not None and ends[0] > ends[1]
+    if (
+        len(fitting) != 1
+        or ends == [None, None]
+        or (ends[0] is not None and ends[1] is not None and ends[0] > ends[1])
     ):
         levels = ", ".join(f"{wanted}@{key[1]}" for key in named)
         raise InputProblem(

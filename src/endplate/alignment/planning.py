@@ -1,8 +1,8 @@
 """What a plan makes of a person's spine: its parameters, what it misses, and what to beware of.
 
-A plan is a list of actions. They are applied to the landmarks, the pelvis follows as is assumed, and
-the moved landmarks are measured like any others: what is predicted here is what measuring them again
-gives. A plan is the closest to the targets within the limits that the user set, and no more.
+A plan is a list of actions. They are applied to the landmarks, the pelvis follows as is assumed,
+and the moved landmarks are measured like any others: what is predicted here is what measuring them
+again gives. A plan is the closest to the targets within the limits that the user set, and no more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from datetime import date
 from msgspec import Struct
 
 from endplate.alignment import actions as acts
-from endplate.alignment import compensation, deformity, hip_axis, osteotomy_angle, proportion, targets
+from endplate.alignment import (
+    compensation,
+    deformity,
+    hip_axis,
+    osteotomy_angle,
+    proportion,
+    targets,
+)
 from endplate.alignment.actions import Action, Cage, Fusion, Osteotomy, Reduction
 from endplate.alignment.compensation import Assumed, Compensation, Reciprocal
 from endplate.alignment.geometry import measure
@@ -206,7 +213,9 @@ def plan(name: str, actions: Sequence[Action], case: Case) -> Plan:
             f, method=METHOD, details={**f.details, "planned": "yes", "usable": "no"}
         ) for f in measured),
         findings=findings,
-        warnings=(*_of_actions(actions, case), *_of_the_spine(case, findings, films, before, after)),
+        warnings=(
+            *_of_actions(actions, case), *_of_the_spine(case, findings, films, before, after)
+        ),
         problems=tuple(problems),
         landmarks={film.view: landmarks(film) for film in films},
     )  # fmt: skip
@@ -228,7 +237,7 @@ def _planned(fact: Fact) -> Fact:
 
 
 def landmarks(film: Radiograph) -> dict[str, object]:
-    """A radiograph's points as a file of landmarks says them: y down, and mm where that is known."""
+    """A radiograph's points as a file of landmarks says them: y down, in mm where known."""
     key = "anterior" if film.view == "lateral" else "patient_left"
     scale: dict[str, object] = (
         {"pixel_spacing": 1, "magnification": 1}
@@ -309,14 +318,13 @@ def _follows(
                     "if_it_follows": float(then[0]),
                 })  # fmt: skip
     return Follows(
-        says=change.says, degrees=change.degrees, is_planned=is_planned and change.degrees is not None,
+        says=change.says, degrees=change.degrees,
+        is_planned=is_planned and change.degrees is not None,
         levels=change.levels, with_it=tuple(with_it), rests_on=change.rests_on,
     )  # fmt: skip
 
 
-def _arithmetic(
-    actions: Sequence[Action], after: Spine, case: Case
-) -> Iterable[Arithmetic]:
+def _arithmetic(actions: Sequence[Action], after: Spine, case: Case) -> Iterable[Arithmetic]:
     """For each osteotomy of a body: what it would have to be, given all else of the plan.
 
     The pelvis stands as it does in the plan, so that the exact angle is that of the model.
@@ -363,7 +371,9 @@ def _of_actions(actions: Sequence[Action], case: Case) -> Iterable[Note]:
                     else "the typical correction of this grade"
                 )
                 yield _note(
-                    text, f"{by:.1f}° are more than {end:.1f}°, {what}. It is planned as asked.", rows
+                    text,
+                    f"{by:.1f}° are more than {end:.1f}°, {what}. It is planned as asked.",
+                    rows,
                 )
             elif end is None:
                 yield _note(text, "What such a resection typically corrects was not read.", rows)
@@ -373,18 +383,20 @@ def _of_actions(actions: Sequence[Action], case: Case) -> Iterable[Note]:
             if by > there:
                 yield Note(
                     about=text,
-                    says=f"The slip is {there:.0f} % of the endplate below, and {by:.0f} % are taken "
-                    f"back: the vertebra would lie behind.",
+                    says=f"The slip is {there:.0f} % of the endplate below, and {by:.0f} % are "
+                    f"taken back: the vertebra would lie behind.",
                 )
         yield from _closing(action, case)
     if any(isinstance(a, Cage) for a in actions):
         row = evidence.row("alignment.plan.cage.labelled")
-        yield _note("cages", f"A cage's printed lordosis is not what a disc gains: {row.says}.", (row,))
+        yield _note(
+            "cages", f"A cage's printed lordosis is not what a disc gains: {row.says}.", (row,)
+        )
     if any(isinstance(a, Fusion) and (a.lordosis is not None or a.discs) for a in actions):
         yield Note(
             about="rod",
-            says="A rod's contour is taken over by the discs as planned; how far a rod springs back, "
-            "and what a stiff disc allows, is not in it.",
+            says="A rod's contour is taken over by the discs as planned; how far a rod springs "
+            "back, and what a stiff disc allows, is not in it.",
         )
 
 
@@ -415,8 +427,8 @@ def _closing(action: Action, case: Case) -> Iterable[Note]:
         if run[0] * away[1] - run[1] * away[0] < 0:
             yield Note(
                 about=acts.written(action),
-                says=f"The {end} edges of the disc would overlap: less, another hinge or more height "
-                f"is needed.",
+                says=f"The {end} edges of the disc would overlap: less, another hinge or more "
+                f"height is needed.",
             )
 
 
@@ -436,7 +448,9 @@ def _of_the_spine(
             f"planned value.",
         )
     if not films[0].calibrated:
-        yield Note(about="scale", says="The radiograph is not calibrated: angles alone are planned.")
+        yield Note(
+            about="scale", says="The radiograph is not calibrated: angles alone are planned."
+        )
     if len(films) > 1:
         yield Note(
             about="frontal",
@@ -476,8 +490,8 @@ def _overcorrected(
         if isinstance(off, float) and off < -within.number:
             yield _note(
                 "overcorrection",
-                f"Overcorrected for {case.age.number:g} years: {what} comes to lie {-off:.1f}° below "
-                f"the target of that age. {row.says[0].upper()}{row.says[1:]}.",
+                f"Overcorrected for {case.age.number:g} years: {what} comes to lie {-off:.1f}° "
+                f"below the target of that age. {row.says[0].upper()}{row.says[1:]}.",
                 (row, within, *found.rests_on),
             )  # fmt: skip
 

@@ -114,8 +114,8 @@ def _films(
         film, noted = read(path, given)
         if film.view in films:
             raise InputProblem(
-                f"{path.name}: cannot be planned on beside {films[film.view].name}. One file of each "
-                f"view is needed; both are {film.view}. Plan on one at a time."
+                f"{path.name}: cannot be planned on beside {films[film.view].name}. One file of "
+                f"each view is needed; both are {film.view}. Plan on one at a time."
             )
         films[film.view] = film
         problems += noted
@@ -139,7 +139,9 @@ def _case(
     if request.age is not None:
         limits = concept("person.age").plausible
         if not (request.age >= 0 and (limits is None or limits[0] <= request.age <= limits[1])):
-            raise InputProblem("--age: cannot be used. An age in years is needed; got another. Correct it.")
+            raise InputProblem(
+                "--age: cannot be used. An age in years is needed; got another. Correct it."
+            )
         age = Fact(what="person.age", value=request.age, unit="a", source="typed")
     how = compensation.read(
         request.compensation or grounds.choice("alignment.plan.compensation").use,
@@ -164,7 +166,7 @@ def _plans(
     if request.actions:
         given = [actions.read(text) for text in request.actions]
         return (planning.plan("plan 1", given, case),), ()
-    from endplate.alignment import plan_search  # noqa: PLC0415 - slow to import, and not for --action
+    from endplate.alignment import plan_search
 
     usual = plan_search.usual(grounds)
     limits = plan_search.Limits(
@@ -188,7 +190,7 @@ def _agree(upper: Level | None, lower: Level | None, request: Request) -> None:
         raise InputProblem("--lower: cannot be used alone. --upper is needed too. Give both.")
     if upper is not None and not upper < (lower or Level.S1):
         raise InputProblem(
-            "--upper: cannot be used. It must lie above the lower instrumented vertebra. Correct it."
+            "--upper: cannot be used. It must lie above --lower (S1 if left out). Correct it."
         )
 
 
@@ -212,7 +214,7 @@ def _level(option: str, text: str | None) -> Level | None:
         return levels.level(text)
     except ValueError:
         raise InputProblem(
-            f"{option}: is not understood. One level such as T10 is needed; got another. Correct it."
+            f"{option}: is not understood. One level such as T10 is needed; got another."
         ) from None
 
 
@@ -235,7 +237,7 @@ def _of_the_bone(
     """What the bone room says of the levels of each plan, where facts of the person were given."""
     if request.facts is None:
         return []
-    from endplate.bone.attenuation import hounsfield_at_implants  # noqa: PLC0415 - only with facts
+    from endplate.bone.attenuation import hounsfield_at_implants
 
     intake = Intake(today=on)
     read_case_file(request.facts, intake)

@@ -252,7 +252,9 @@ def alignment_plan(
     age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="What to aim at: t4_l1_hip_axis, srs_schwab …, or PT=10..20. Repeatable."),
+        typer.Option(
+            help="What to aim at: t4_l1_hip_axis, srs_schwab …, or PT=10..20. Repeatable."
+        ),
     ] = None,
     levels: Annotated[
         str | None, typer.Option(help="Levels at which it may act, such as L1-S1.")

@@ -16,6 +16,7 @@ from endplate.alignment.model import Spine
 from endplate.alignment.plan_search import Limits
 from endplate.facts import Fact, InputProblem
 from endplate.levels import Level, span
+from unit.alignment import spines
 from unit.alignment.test_plan_actions import film, spine
 
 GROUNDS = evidence.shipped()
@@ -145,10 +146,10 @@ def test_every_assumption_stands_beside_the_one_that_was_chosen():
     plan = made(case(before), PSO)
     by = {a.assumed.model: a for a in plan.alternatives}
     assert set(by) == {"current", "set", "regression", "c2_over_hips"}
-    for text, model in (("pt=20", "set"), ("c2", "c2_over_hips")):
+    for text, name in (("pt=20", "set"), ("c2", "c2_over_hips")):
         other = made(case(before, how=text), PSO)
-        assert by[model].assumed.pelvic_tilt == pytest.approx(value(other, *TILT), abs=1e-9)
-        assert by[model].sagittal_vertical_axis == pytest.approx(value(other, *OFFSET), abs=1e-9)
+        assert by[name].assumed.pelvic_tilt == pytest.approx(value(other, *TILT), abs=1e-9)
+        assert by[name].sagittal_vertical_axis == pytest.approx(value(other, *OFFSET), abs=1e-9)
     assert by["current"].sagittal_vertical_axis == pytest.approx(value(plan, *OFFSET), abs=1e-9)
     short = made(case(flat(4, without=["C2 "])), PSO)
     none = {a.assumed.model: a for a in short.alternatives}["c2_over_hips"]
@@ -500,7 +501,7 @@ def test_a_search_with_a_thorax_that_follows_aims_at_the_spine_as_it_will_stand(
 
 
 def test_the_frontal_view_goes_along():
-    points = {n: at for n, at in spines_frontal().items()}
+    points = spines.one(spines.frontal(np.random.default_rng(4)))
     both = case(flat(1), frontal=Spine.of(film(points, "frontal")))
     plan = made(both, "cage L3-L4 lordosis=8 coronal=5", PSO.replace("L3", "L2"))
     assert set(plan.landmarks) == {"lateral", "frontal"} and about(plan, "frontal")
@@ -508,9 +509,3 @@ def test_the_frontal_view_goes_along():
     still = made(both, PSO)
     frontal = still.landmarks["frontal"]["points"]
     assert {n: (x, -y) for n, (x, y) in frontal.items()} == points
-
-
-def spines_frontal():
-    from unit.alignment import spines  # noqa: PLC0415
-
-    return spines.one(spines.frontal(np.random.default_rng(4)))

@@ -102,8 +102,8 @@ def test_what_lies_above_turns_about_the_hinge_and_what_lies_below_stands(seed, 
 def test_the_identity_of_a_pelvic_angle_holds_after_any_actions():
     for seed in range(5):
         after = parameters(done(
-            spine(seed).tilted(7), "osteotomy L4 grade=3 angle=20", "cage L2-L3 lordosis=14 height=9",
-            "reduce L5-S1 mm=3", "osteotomy T12-L1 grade=2 angle=8",
+            spine(seed).tilted(7), "osteotomy L4 grade=3 angle=20",
+            "cage L2-L3 lordosis=14 height=9", "reduce L5-S1 mm=3", "osteotomy T12-L1 grade=2 angle=8",
         ))  # fmt: skip
         tilt = after["pelvis.pelvic_tilt", None, None]
         assert after["pelvis.pelvic_incidence", None, None] == pytest.approx(
@@ -182,8 +182,8 @@ def test_a_reduction_takes_back_just_that_much(text):
 
 
 def test_the_order_in_which_actions_are_named_does_not_matter():
-    texts = ["osteotomy L3 grade=3 angle=20", "cage L4-L5 lordosis=12 height=11", "reduce L4-L5 mm=2",
-             "osteotomy T12-L1 grade=2 angle=8", "fuse T10-S1 lordosis=40"]  # fmt: skip
+    texts = ["osteotomy L3 grade=3 angle=20", "cage L4-L5 lordosis=12 height=11",
+             "reduce L4-L5 mm=2", "osteotomy T12-L1 grade=2 angle=8", "fuse T10-S1 lordosis=40"]  # fmt: skip
     one, other = (done(spine(1), *order).at for order in (texts, texts[::-1]))
     assert np.allclose(one, other, atol=1e-9)
 
@@ -201,7 +201,9 @@ def test_facing_left_or_right_is_the_same_plan():
 
 def test_a_marked_middle_of_a_body_goes_with_the_middle_of_its_corners():
     points = spines.one(spines.lateral(np.random.default_rng(5)))
-    corners = [points[f"L3 {plate}.{e}"] for plate in (UPPER, LOWER) for e in ("anterior", "posterior")]
+    corners = [
+        points[f"L3 {plate}.{e}"] for plate in (UPPER, LOWER) for e in ("anterior", "posterior")
+    ]
     marked = points | {f"L3 {BODY}": tuple(np.mean(corners, axis=0))}
     text = "osteotomy L3 grade=3 angle=24"
     with_mark, without = (parameters(done(Spine.of(film(p)), text)) for p in (marked, points))
@@ -225,7 +227,10 @@ def test_a_resection_takes_its_vertebra_out_and_closes_the_gap():
     before = spine(6)
     after = done(before, "osteotomy L2 grade=5 angle=0 shortening=20")
     assert not any(name.startswith("L2 ") for name in after.names)
-    moved = after.points["T4 superior_endplate.anterior"] - before.points["T4 superior_endplate.anterior"]
+    moved = (
+        after.points["T4 superior_endplate.anterior"]
+        - before.points["T4 superior_endplate.anterior"]
+    )
     assert np.linalg.norm(moved) == pytest.approx(20, abs=1e-9)
     with pytest.raises(InputProblem, match="another action"):
         done(before, "osteotomy L2 grade=5 angle=30", "cage L1-L2 lordosis=4")
@@ -299,7 +304,11 @@ def test_two_actions_at_one_place_a_vertebra_that_is_not_marked_and_a_missing_sc
     with pytest.raises(InputProblem, match="another action"):
         done(spine(0), "cage L4-L5 lordosis=9", "fuse L4-S1 discs=4/6")
     gap = spine(0, without=["L3 "])
-    for text in ("osteotomy L3 grade=3 angle=20", "cage L3-L4 lordosis=9", "fuse L2-S1 lordosis=30"):
+    for text in (
+        "osteotomy L3 grade=3 angle=20",
+        "cage L3-L4 lordosis=9",
+        "fuse L2-S1 lordosis=30",
+    ):
         with pytest.raises(InputProblem, match="not marked"):
             done(gap, text)
     # Elsewhere it is planned all the same, and the vertebra that is not marked is not made up.
@@ -317,7 +326,9 @@ def test_two_actions_at_one_place_a_vertebra_that_is_not_marked_and_a_missing_sc
 def test_neighbours_are_those_of_this_person():
     points = spines.one(spines.lateral(np.random.default_rng(0)))
     low = {n: (x, y - 45) for n, (x, y) in points.items() if n.startswith(("S1", "left", "right"))}
-    sixth = {n.replace("L5", "L6"): (x, y - 40) for n, (x, y) in points.items() if n.startswith("L5")}
+    sixth = {
+        n.replace("L5", "L6"): (x, y - 40) for n, (x, y) in points.items() if n.startswith("L5")
+    }
     six = Spine.of(film(points | low | sixth))
     with pytest.raises(InputProblem, match="neighbours"):
         done(six, "cage L5-S1 lordosis=9")
@@ -358,9 +369,7 @@ def test_full_balance_is_not_known_without_the_knee_and_says_so():
     assert osteotomy_angle.at(Level.L4, spine(1, without=["L4 "]), GROUNDS) is None
 
 
-@pytest.mark.parametrize(
-    ("tilt", "adds"), [(14.9, 0), (15.0, 5), (25.0, 5), (25.1, 10)]
-)
+@pytest.mark.parametrize(("tilt", "adds"), [(14.9, 0), (15.0, 5), (25.0, 5), (25.1, 10)])
 def test_the_term_of_full_balance_for_tilt_on_both_sides_of_its_bounds(tilt, adds):
     before = spine(1)
     now = before.values("pelvis.pelvic_tilt", None)
