@@ -17,7 +17,6 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("alignment/geometry.py", 256): "draws for an error: method",
     ("alignment/geometry.py", 4): "steps for each landmark: two axes, there and back",
     **{("alignment/actions.py", n): "the names of osteotomy grades" for n in (3, 4, 5, 6)},
-    ("alignment/actions.py", 60): "letters of a message: layout",
     ("alignment/plan_search.py", 6): "turns of making linear: method",
     ("alignment/plan_search.py", 1e6): "what outweighs what in the search: method",
     ("alignment/plan_search.py", 1e3): "what outweighs what in the search: method",

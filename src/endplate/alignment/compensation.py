@@ -95,7 +95,8 @@ def read(text: str, thorax: str = "rigid") -> Compensation:
     if found is None or thorax not in THORAX:
         raise InputProblem(
             f"compensation: is not understood. It needs current, pt=VALUE in degrees, "
-            f"regression or c2, and for the thorax {' or '.join(THORAX)}; got another. Correct it and try again."
+            f"regression or c2, and for the thorax {' or '.join(THORAX)}; got another. "
+            f"Correct it and try again."
         )
     return Compensation(
         model=found, pelvic_tilt=tilt, thorax="reciprocal" if thorax == "reciprocal" else "rigid"

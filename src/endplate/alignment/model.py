@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -40,7 +41,7 @@ _TOP = 2 * len(_UPWARDS) + 1
 _BETWEEN = 1 / 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Spine:
     """The landmarks of one radiograph, or of many variants of it at once.
 
@@ -89,7 +90,7 @@ class Spine:
         """Name → (variants, 2)."""
         return {name: self.at[:, n] for n, name in enumerate(self.names)}
 
-    @property
+    @cached_property
     def measured(self) -> dict[str, Floats]:
         """The points with what is derived of them: endplates, bodies, hip axis."""
         return derived(self.points, self.film.view)

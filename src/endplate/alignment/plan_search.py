@@ -22,7 +22,7 @@ from endplate.alignment.model import Spine
 from endplate.alignment.planning import Case, Plan
 from endplate.alignment.standing import PELVIC_TILT
 from endplate.evidence import Evidence
-from endplate.facts import InputProblem, Problem
+from endplate.facts import Defect, InputProblem, Problem
 from endplate.levels import Column, Level, Span
 from endplate.levels import span as span_of
 
@@ -33,6 +33,7 @@ _TURNS = 6
 # By so much inside a range is aimed, so that rounding does not lead out of it.
 _MARGIN = 1e-3
 _WIDEST = "T1-S1"
+_ENDS = ("low", "high")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,20 +260,31 @@ class _Linear:
         self.order = sorted(range(len(sites)), key=lambda n: sites[n].kind.level.first)
 
     def smallest(self, allowed: Sequence[int], excluded: Sequence[set[int]]) -> _Solution:
-        """The smallest set of the allowed sites that comes into range, or nearest to it."""
+        """The smallest set of the allowed sites that comes into range, or nearest to it.
+
+        Which sites those are is asked once of every spine that was found, and their degrees are
+        then found again from there, which is quick.
+        """
         x: dict[int, int] = {}
         best: _Solution | None = None
-        for turn in range(_TURNS):
+        tried: list[set[int]] = []
+        for _ in range(_TURNS):
             values, slopes = self._around(x)
-            solved = self._solved(x, values, slopes, allowed, excluded)
-            solution = self._exact(solved)
-            if best is None or (solution.off, len(solution.x), solution.size) < (
-                best.off, len(best.x), best.size
-            ):  # fmt: skip
-                best = solution
-            if solved == x or (turn and solution.off <= 0):
+            taken = set(self._programme(x, values, slopes, allowed, excluded, whole=False))
+            if taken in tried:
                 break
-            x = solved
+            tried.append(taken)
+            for _ in range(_TURNS):
+                solved = self._programme(x, values, slopes, list(taken), (), whole=True)
+                solution = self._exact(solved)
+                if best is None or _better(solution, best):
+                    best = solution
+                if solved == x:
+                    break
+                x = solved
+                values, slopes = self._around(x)
+            if best is not None and best.off <= 0:
+                break
         return best if best is not None else self._exact({})
 
     def _corrections(self, x: dict[int, int]) -> Floats:
@@ -332,18 +344,6 @@ class _Linear:
             off=off,
         )
 
-    def _solved(
-        self,
-        x: dict[int, int],
-        values: Floats,
-        slopes: Floats,
-        allowed: Sequence[int],
-        excluded: Sequence[set[int]],
-    ) -> dict[int, int]:
-        """The smallest set by integer programming, and then its degrees as whole ones."""
-        taken = self._programme(x, values, slopes, allowed, excluded, whole=False)
-        return self._programme(x, values, slopes, list(taken), (), whole=True)
-
     def _programme(
         self,
         x: dict[int, int],
@@ -357,63 +357,63 @@ class _Linear:
         """The best [degrees, taken or not, out of range] of the sites that are allowed."""
         from scipy import optimize  # noqa: PLC0415 - slow to import, and for searching alone
 
-        count, goals = len(self.sites), len(self.case.targets)
-        rows: list[Floats] = []
-        lows: list[float] = []
-        highs: list[float] = []
+        chosen = sorted(allowed)
+        if not chosen:
+            return {}
+        count, goals = len(chosen), len(self.case.targets)
+        base, slope = self.base[chosen], slopes[:, chosen]
+        low, high = (np.array([getattr(self.sites[n], end) for n in chosen]) for end in _ENDS)
+        # Whole degrees between the ends of a site that is taken, and none of one that is not.
+        unit, none = np.eye(count), np.zeros((count, goals))
+        rows = [np.hstack([unit, -np.diag(low), none]), np.hstack([-unit, np.diag(high), none])]
+        lows, highs = [np.zeros(2 * count)], [np.full(2 * count, np.inf)]
 
-        def add(row: Floats, low: float, high: float) -> None:
-            rows.append(row)
-            lows.append(low)
-            highs.append(high)
+        def add(row: Floats, least: float, most: float) -> None:
+            rows.append(row[None])
+            lows.append(np.array([least]))
+            highs.append(np.array([most]))
 
-        width = 2 * count + goals
-        at = self._corrections(x)
+        start = values - slopes @ self._corrections(x)
+        effect = np.hstack([slope, -slope * base])
         for n, target in enumerate(self.case.targets):
-            row = np.zeros(width)
-            row[:count] = slopes[n]
-            row[count : 2 * count] = -slopes[n] * self.base
-            start = values[n] - slopes[n] @ at
-            weight = 1 / _weight(target.unit, self.case.evidence)
-            for end, sign in ((target.low, 1), (target.high, -1)):
-                if end is not None:
-                    slack = row.copy()
-                    slack[2 * count + n] = sign * weight
-                    inside = end + sign * _MARGIN - start
-                    add(slack, *((inside, np.inf) if sign > 0 else (-np.inf, inside)))
-        permitted = set(allowed)
-        for n, site in enumerate(self.sites):
-            for end, sign in ((site.low, 1), (site.high, -1)):
-                row = np.zeros(width)
-                row[n], row[count + n] = sign, -sign * end
-                add(row, 0.0, np.inf)
-        for together in self._rivals():
-            row = np.zeros(width)
-            row[[count + n for n in together]] = 1
-            add(row, -np.inf, 1)
-        for taken in excluded:
-            row = np.zeros(width)
-            row[[count + n for n in taken]] = 1
-            add(row, -np.inf, len(taken) - 1)
-        grade = [getattr(site.kind, "grade", 0) for site in self.sites]
+            slack = np.zeros(goals)
+            slack[n] = 1 / _weight(target.unit, self.case.evidence)
+            if target.low is not None:
+                row = np.concatenate([effect[n], slack])
+                add(row, target.low + _MARGIN - start[n], np.inf)
+            if target.high is not None:
+                row = np.concatenate([effect[n], -slack])
+                add(row, -np.inf, target.high - _MARGIN - start[n])
+        for together, most in (
+            *((rivals, 1) for rivals in self._rivals()),
+            *((taken, len(taken) - 1) for taken in excluded),
+        ):
+            row = np.zeros(2 * count + goals)
+            row[count : 2 * count] = [n in together for n in chosen]
+            add(row, -np.inf, most)
+        grade = np.array([getattr(self.sites[n].kind, "grade", 0) for n in chosen])
         cost = np.concatenate([
-            np.ones(count), _FEW - self.base + _LOW_GRADE * np.array(grade),
-            np.full(goals, _IN_RANGE),
+            np.ones(count), _FEW - base + _LOW_GRADE * grade, np.full(goals, _IN_RANGE),
         ])  # fmt: skip
-        taken_bounds = [1 if n in permitted else 0 for n in range(count)]
         solved = optimize.milp(
             cost,
-            constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
+            constraints=optimize.LinearConstraint(
+                np.vstack(rows), np.concatenate(lows), np.concatenate(highs)
+            ),
             integrality=np.repeat([float(whole), 1.0, 0.0], [count, count, goals]),
             bounds=optimize.Bounds(
                 np.concatenate([np.full(count, -np.inf), np.zeros(count + goals)]),
-                np.concatenate([np.full(count, np.inf), taken_bounds, np.full(goals, np.inf)]),
+                np.concatenate([np.full(count, np.inf), np.ones(count), np.full(goals, np.inf)]),
             ),
             options={"mip_rel_gap": 0.0},
         )
-        if solved.x is None:  # nothing else than what is excluded
-            return {}
-        return {n: round(solved.x[n]) for n in range(count) if solved.x[count + n] > 1 / 2}
+        if solved.x is None:
+            if excluded:  # nothing is left beside it
+                return {}
+            raise Defect(f"The search for a plan ended without one: {solved.message}")
+        return {
+            n: round(solved.x[at]) for at, n in enumerate(chosen) if solved.x[count + at] > 1 / 2
+        }
 
     def _rivals(self) -> Iterator[list[int]]:
         """Sites that act at one place, where only one may."""
@@ -422,6 +422,11 @@ class _Linear:
             for place in acts.places(site.kind):
                 by_place.setdefault(place, []).append(n)
         return (several for several in by_place.values() if len(several) > 1)
+
+
+def _better(one: _Solution, other: _Solution) -> bool:
+    """Whether a solution is nearer to the targets, or as near with fewer or smaller actions."""
+    return (one.off, len(one.x), one.size) < (other.off, len(other.x), other.size)
 
 
 def _weight(unit: str, evidence: Evidence) -> float:

@@ -103,7 +103,8 @@ def test_the_identity_of_a_pelvic_angle_holds_after_any_actions():
     for seed in range(5):
         after = parameters(done(
             spine(seed).tilted(7), "osteotomy L4 grade=3 angle=20",
-            "cage L2-L3 lordosis=14 height=9", "reduce L5-S1 mm=3", "osteotomy T12-L1 grade=2 angle=8",
+            "cage L2-L3 lordosis=14 height=9", "reduce L5-S1 mm=3",
+            "osteotomy T12-L1 grade=2 angle=8",
         ))  # fmt: skip
         tilt = after["pelvis.pelvic_tilt", None, None]
         assert after["pelvis.pelvic_incidence", None, None] == pytest.approx(
@@ -183,7 +184,8 @@ def test_a_reduction_takes_back_just_that_much(text):
 
 def test_the_order_in_which_actions_are_named_does_not_matter():
     texts = ["osteotomy L3 grade=3 angle=20", "cage L4-L5 lordosis=12 height=11",
-             "reduce L4-L5 mm=2", "osteotomy T12-L1 grade=2 angle=8", "fuse T10-S1 lordosis=40"]  # fmt: skip
+             "reduce L4-L5 mm=2", "osteotomy T12-L1 grade=2 angle=8",
+             "fuse T10-S1 lordosis=40"]  # fmt: skip
     one, other = (done(spine(1), *order).at for order in (texts, texts[::-1]))
     assert np.allclose(one, other, atol=1e-9)
 
