@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -306,7 +306,7 @@ def _around(level: Span) -> list[Level]:
     return [v for v in ends if v is not None]
 
 
-def _hinge(action: Cage | Osteotomy, evidence: Evidence) -> Hinge:
+def hinge_of(action: Cage | Osteotomy, evidence: Evidence) -> Hinge:
     """About which point it turns, where the action itself does not say it."""
     if action.hinge is not None:
         return action.hinge
@@ -350,14 +350,14 @@ def facing(spine: Spine, action: Action) -> tuple[Floats, Floats]:
 def disc_hinge(action: Cage | Osteotomy, spine: Spine, evidence: Evidence) -> Floats:
     """The point of a disc about which it turns: its front or back edge, or its middle."""
     upper, lower = facing(spine, action)
-    return _of_the_depth((upper + lower) / 2, _hinge(action, evidence))
+    return _of_the_depth((upper + lower) / 2, hinge_of(action, evidence))
 
 
 def body_hinge(action: Osteotomy, spine: Spine, evidence: Evidence) -> Floats:
     """The point of a body about which it turns: half way up a wall, or its middle."""
     level = action.level.first
     upper, lower = _plates(spine, action, (level, UPPER), (level, LOWER))
-    return _of_the_depth((upper + lower) / 2, _hinge(action, evidence))
+    return _of_the_depth((upper + lower) / 2, hinge_of(action, evidence))
 
 
 def _of_the_depth(run: Floats, hinge: Hinge) -> Floats:
@@ -407,7 +407,7 @@ def _resection(action: Osteotomy, spine: Spine, evidence: Evidence) -> Spine:
     ))  # fmt: skip
     # The pieces above begin with the disc above the first vertebra that is taken out.
     cut = model.above(level.first)
-    hinge = "middle" if frontal else _hinge(action, evidence)
+    hinge = "middle" if frontal else hinge_of(action, evidence)
     about = _of_the_depth((first + last) / 2, hinge)
     square = model.across(last)
     spine = spine.turned(cut, about, action.coronal if frontal else action.angle)
@@ -546,13 +546,3 @@ def top_of(actions: Iterable[Action]) -> Level | None:
             first = _column(action.level).above(first) or first
         firsts.append(first)
     return min(firsts, default=None)
-
-
-def fused(actions: Iterable[Action]) -> Iterator[Level]:
-    """Every vertebra between the uppermost and the lowest that the actions take hold of."""
-    given = list(actions)
-    first = top_of(given)
-    if first is None:
-        return
-    last = max(action.level.last for action in given)
-    yield from (v for v in Level if first <= v <= last)

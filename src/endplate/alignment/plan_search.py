@@ -110,18 +110,12 @@ def plans(case: Case, limits: Limits) -> tuple[tuple[Plan, ...], tuple[Problem, 
     found = _found(case, sites, fusion)
     reached = [s for s in found if s.off <= 0]
     number = int(case.evidence.row("alignment.plan.search.plans").number)
-    kept = reached or found[:number]
-    kept.sort(key=lambda s: (s.off, len(s.actions), s.size))
-    kept = kept[:number] if reached else kept[:1] + _fewer(kept[1:])
+    # Of those that do not reach: the nearest, and one more to compare it with.
+    kept = reached[:number] if reached else found[:2]
     made = tuple(
         planning.plan(f"plan {n}", (*s.actions, *fusion), case) for n, s in enumerate(kept, 1)
     )
     return made, () if reached else tuple(_in_the_way(case, limits, kept[0]))
-
-
-def _fewer(others: list[_Solution]) -> list[_Solution]:
-    """Of those that do not reach: one more, to compare with."""
-    return others[:1]
 
 
 def _fusion(limits: Limits) -> tuple[Action, ...]:

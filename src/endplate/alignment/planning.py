@@ -8,7 +8,7 @@ again gives. A plan is the closest to the targets within the limits that the use
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from msgspec import Struct
@@ -33,7 +33,6 @@ from endplate.alignment.standing import PELVIC_TILT
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact, InputProblem, Problem, replaced
 from endplate.findings import AnyFinding
-from endplate.levels import Level
 from endplate.posture import Posture
 from endplate.record import Patient, PatientRecord
 
@@ -77,11 +76,30 @@ class Residual(Struct, frozen=True, kw_only=True):
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One action of a plan: as text, as cells, and by how much it changes lordosis there."""
+    """One action of a plan, as text and in its parts.
+
+    Attributes
+    ----------
+    text
+        From which the action can be read again.
+    kind, level, numbers, approach, hinge
+        Its parts; the hinge is that about which it turned, also where nobody named one.
+    correction
+        By how many degrees it raises lordosis there; None of one that may not.
+    """
 
     text: str
-    action: Action
+    kind: str
+    level: str
+    numbers: Mapping[str, float | tuple[float, ...]]
+    approach: str | None = None
+    hinge: str | None = None
     correction: float | None = None
+
+    @property
+    def action(self) -> Action:
+        """The action itself."""
+        return acts.read(self.text)
 
 
 class Alternative(Struct, frozen=True, kw_only=True):
@@ -203,7 +221,7 @@ def plan(name: str, actions: Sequence[Action], case: Case) -> Plan:
     return Plan(
         name=name,
         says=_says(actions, residuals),
-        actions=tuple(_as_planned(a, actions, case) for a in actions),
+        actions=tuple(_as_planned(a, case) for a in actions),
         residuals=residuals,
         compensation=assumed,
         alternatives=_alternatives(changed, case),
@@ -280,9 +298,22 @@ def _residual(target: Target, before: Spine, after: Spine) -> Residual:
     )  # fmt: skip
 
 
-def _as_planned(action: Action, actions: Sequence[Action], case: Case) -> Planned:
+def _as_planned(action: Action, case: Case) -> Planned:
+    text = acts.written(action)
     return Planned(
-        text=acts.written(action), action=action, correction=acts.correction(action, case.lateral)
+        text=text,
+        kind=text.split()[0],
+        level=str(action.level),
+        numbers={
+            name: value
+            for name in action.__slots__
+            if isinstance(value := getattr(action, name), int | float | tuple) and value != ()
+        },
+        approach=action.approach if isinstance(action, Cage) else None,
+        hinge=acts.hinge_of(action, case.evidence)
+        if isinstance(action, Cage | Osteotomy)
+        else None,
+        correction=acts.correction(action, case.lateral),
     )
 
 
@@ -494,13 +525,3 @@ def _overcorrected(
                 f"below the target of that age. {row.says[0].upper()}{row.says[1:]}.",
                 (row, within, *found.rests_on),
             )  # fmt: skip
-
-
-def as_case(case: Case, **changes: object) -> Case:
-    """A case with something else taken for granted."""
-    return replace(case, **changes)  # type: ignore[arg-type]
-
-
-def upper_instrumented(actions: Sequence[Action]) -> Level | None:
-    """The upper instrumented vertebra that a plan names, or reaches at least."""
-    return acts.top_of(actions)

@@ -245,7 +245,7 @@ def _of_the_bone(
     found: dict[str, AnyFinding] = {}
     for one in made:
         given = [p.action for p in one.actions]
-        top = planning.upper_instrumented(given)
+        top = actions.top_of(given)
         if top is None:
             continue
         span = Span(top, max(a.level.last for a in given))

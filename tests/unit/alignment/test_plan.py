@@ -101,6 +101,24 @@ def test_the_angle_of_the_arithmetic_is_that_of_the_model_whatever_else_is_plann
         assert value(plan, *OFFSET) == pytest.approx(0, abs=1e-6)
 
 
+def test_an_action_is_told_in_its_parts():
+    texts = (
+        PSO,
+        "cage L4-L5 lordosis=12 approach=lateral",
+        "fuse T10-S1",
+        "reduce L5-S1 percent=5",
+    )
+    plan = made(case(flat(2)), *texts)
+    assert [a.text for a in plan.actions] == list(texts)
+    assert [(a.kind, a.level, a.hinge) for a in plan.actions] == [
+        ("osteotomy", "L3", "anterior"), ("cage", "L4-L5", "posterior"),
+        ("fuse", "T10-S1", None), ("reduce", "L5-S1", None),
+    ]  # fmt: skip
+    assert plan.actions[0].numbers["angle"] == 25 and plan.actions[1].approach == "lateral"
+    disc = actions.disc_angle(flat(2), actions.read(texts[1]))[0]
+    assert [a.correction for a in plan.actions] == [25, pytest.approx(12 - disc), None, None]
+
+
 # -- compensation -----------------------------------------------------------------------------
 
 
