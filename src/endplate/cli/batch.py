@@ -309,10 +309,7 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
                 got, check = type(problem).__name__, "it"
             else:
                 thing, needed = f"--scheduler {scheduler}", "A Dask scheduler that answers"
-                got, check = (
-                    _why_unreached(problem, scheduler),
-                    "the address, such as tcp://HOST:8786",
-                )
+                got, check = _why_unreached(problem, scheduler), "the address, such as tcp://HOST:8786"
             raise InputProblem(
                 f"{thing}: cannot be used. {needed} is needed; {got}. Check {check}, and run the "
                 f"same command again: finished cases are kept."
