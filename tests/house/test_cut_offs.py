@@ -36,6 +36,11 @@ ELSEWHERE = {
         )
     },
     "alignment.brace_study.from_age": "the age of the rule: tests/unit/alignment/test_classes.py",
+    **{
+        f"alignment.plan.full_balance.tilt_{name}": "of landmarks: "
+        "tests/unit/alignment/test_plan_actions.py"
+        for name in ("from", "above")
+    },
     "alignment.least_measured_slip": "no finding below: tests/unit/alignment/test_scores.py",
     "bone.dxa.vertebra_difference": "a difference of two facts: tests/unit/bone/test_both_sides.py",
     "bone.dxa.vertebrae_needed": "a count of facts: tests/unit/bone/test_both_sides.py",

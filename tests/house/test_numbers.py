@@ -21,6 +21,13 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("alignment/geometry.py", 1.959964): "the normal distribution's 97.5 % point",
     ("alignment/geometry.py", 256): "draws for an error: method",
     ("alignment/geometry.py", 4): "steps for each landmark: two axes, there and back",
+    **{("alignment/actions.py", n): "the names of osteotomy grades" for n in (3, 4, 5, 6)},
+    ("alignment/plan_search.py", 6): "turns of making linear: method",
+    ("alignment/plan_search.py", 1e6): "what outweighs what in the search: method",
+    ("alignment/plan_search.py", 1e3): "what outweighs what in the search: method",
+    ("alignment/plan_search.py", 1e-2): "what outweighs what in the search: method",
+    ("alignment/plan_search.py", 1e-3): "inside a range against rounding: method",
+    ("alignment/plan_targets.py", 1e-9): "the floating-point slack of a range's end",
     (
         "alignment/landmarks.py",
         0.5,

@@ -347,6 +347,78 @@ def _of_films(
     }  # fmt: skip
 
 
+@alignment.command("plan")
+def alignment_plan(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE …", help="Landmarks: a lateral view, a frontal one if any."),
+    ],
+    age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to aim at: t4_l1_hip_axis, srs_schwab …, or PT=10..20. Repeatable."
+        ),
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Levels at which it may act, such as L1-S1.")
+    ] = None,
+    approach: Annotated[
+        list[str] | None, typer.Option(help="anterior, lateral, posterior. Repeatable.")
+    ] = None,
+    grade: Annotated[int | None, typer.Option(help="Highest osteotomy grade, 0 for none.")] = None,
+    most: Annotated[float | None, typer.Option(help="Most degrees at one level.")] = None,
+    upper: Annotated[str | None, typer.Option(help="Upper instrumented vertebra.")] = None,
+    lower: Annotated[str | None, typer.Option(help="Lower instrumented vertebra.")] = None,
+    compensation: Annotated[
+        str | None, typer.Option(help="Pelvic tilt afterwards: current, pt=20, regression, c2.")
+    ] = None,
+    thorax: Annotated[
+        str | None, typer.Option(help="Unfused thoracic spine: rigid or reciprocal.")
+    ] = None,
+    action: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluate this instead: 'cage L4-L5 lordosis=12'. Repeatable."),
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(metavar="CASE.toml", help="Facts of the person: bone density.")
+    ] = None,
+    posture: Annotated[str | None, typer.Option(help="standing, sitting, supine …")] = None,
+    pixel_spacing: Annotated[
+        float | None, typer.Option("--pixel-spacing", help="mm per pixel at the detector.")
+    ] = None,
+    magnification: Annotated[
+        float | None, typer.Option(help="How much larger the patient is at the detector.")
+    ] = None,
+    uncalibrated: Annotated[
+        bool, typer.Option("--uncalibrated", help="No length is known: plan angles alone.")
+    ] = False,
+    anterior: Annotated[
+        str | None, typer.Option(help="Side of the picture that the person faces: left, right.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write JSON and landmarks.", readable=False),
+    ] = None,
+    on: Day = None,
+    json: AsJson = False,
+) -> None:
+    """Plan a correction: closest to the targets within your limits, or what your actions do."""
+    from endplate.cli import alignment_plan as command
+
+    given = {
+        "posture": posture, "pixel_spacing": pixel_spacing, "magnification": magnification,
+        "calibration": "uncalibrated" if uncalibrated else None,
+        "anterior": anterior,
+    }  # fmt: skip
+    request = command.Request(
+        age=age, targets=tuple(target or ()), levels=levels, approaches=tuple(approach or ()),
+        grade=grade, most=most, upper=upper, lower=lower, compensation=compensation,
+        thorax=thorax, actions=tuple(action or ()), facts=facts,
+    )  # fmt: skip
+    command.plan(files, given, request, day(on), out, as_json=json)
+
+
 @app.command()
 def segment(
     image: Annotated[Path, typer.Option("--image", help="CT or MR: NIfTI, NRRD, DICOM folder.")],
