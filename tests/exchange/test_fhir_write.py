@@ -67,11 +67,11 @@ def osteoporotic() -> PatientBuilder:
     )
 
 
-@cache
 # What is measured on an image holds for its day, and does not end.
 _MEASURED = ("ct.", "mr.", "vertebra.")
 
 
+@cache
 def generated() -> tuple[PatientRecord, ...]:
     """Records with every concept there is, again and again, in every shape a fact can have."""
     chance = random.Random(20260601)
