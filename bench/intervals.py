@@ -53,7 +53,8 @@ def truth(made: Phantom) -> Truth:
     names = list(bones)
     left = _unit(pelvis.hip_left - pelvis.hip_right)
     up = bones[names[0]].superior.centre - bones[names[-1]].inferior.centre
-    front = np.cross(left, _unit(up - left * (up @ left)))
+    up = _unit(up - left * (up @ left))
+    front = np.cross(left, up)
     lowest = {**{n: b.inferior for n, b in bones.items()}, "S1": pelvis.sacral_endplate}
     known: Truth = {
         ("pelvis.pelvic_incidence", None): pelvis.incidence,
@@ -66,9 +67,13 @@ def truth(made: Phantom) -> Truth:
     if "T10" in bones:
         angle = _about(bones["T10"].superior.normal, bones["L2"].inferior.normal, left)
         known["spine.thoracolumbar_kyphosis", "T10-L2"] = -angle
-    leans = {n: np.degrees(np.arcsin(p.normal @ left)) for n, p in lowest.items()}
+
+    def leaning(plane: Any) -> float:
+        return float(np.degrees(np.arctan2(plane.normal @ left, plane.normal @ up)))
+
+    leans = {n: leaning(p) for n, p in lowest.items()}
     for first, bone in bones.items():
-        lean = np.degrees(np.arcsin(bone.superior.normal @ left))
+        lean = leaning(bone.superior)
         for last in names[names.index(first) :]:
             known["spine.coronal_cobb_angle", f"{first}-{last}"] = abs(leans[last] - lean)
         known["vertebra.width", first], known["vertebra.depth", first] = bone.width, bone.depth
