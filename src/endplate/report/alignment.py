@@ -36,9 +36,9 @@ _HOW_TO_PLAN = (
     "lateral radiograph's file of landmarks, draws the smallest sets of actions that bring chosen "
     "targets into range within limits that you set."
 )
-_COBB = "spine.coronal_cobb_angle"
+COBB = "spine.coronal_cobb_angle"
 # What stands in the strip, from pelvis to head; of a curve the first span that is known.
-_STRIP: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+MAIN: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     ("pelvis.pelvic_incidence", (None,)),
     ("pelvis.pelvic_tilt", (None,)),
     ("pelvis.sacral_slope", (None,)),
@@ -62,7 +62,7 @@ _STRIP: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     ("spine.coronal_balance", ("C7-S1",)),
     ("pelvis.pelvic_obliquity", (None,)),
 )
-_SPANS = {what: spans[0] for what, spans in _STRIP}
+_SPANS = {what: spans[0] for what, spans in MAIN}
 # The GAP score's parts: its name in the finding, the quantity it is about, how it is called.
 _GAP, _INDEX = "alignment.gap", "lordosis_distribution_index"
 # Findings whose numbers stand in the table of targets.
@@ -158,7 +158,7 @@ def _outlines(
                 ),
             )
         else:
-            curves = [f for f in facts if f.what == _COBB and f.source == film.name]
+            curves = [f for f in facts if f.what == COBB and f.source == film.name]
             yield Figure(
                 name="coronal.svg",
                 svg=coronal(own, pairs(curves), calibrated=film.calibrated),
@@ -233,14 +233,14 @@ def alignment_section(
 ) -> Section | None:
     """What the report says of alignment; None where nobody was measured upright."""
     films = newest(films)
-    facts = [f for what, spans in _STRIP if (f := _upright(patient, what, spans)) is not None]
+    facts = [f for what, spans in MAIN if (f := _upright(patient, what, spans)) is not None]
     if not facts and not films:
         return None
     of_rule = {f.rule: f for f in findings}
     aims = targets_of(patient, evidence)
     norms = [(f, norms_beside(f, patient, evidence)) for f in facts]
     rows = [row(f, of_it, aims) for f, of_it in norms]
-    figures = list(_outlines(films, patient.facts(_COBB), ()))
+    figures = list(_outlines(films, patient.facts(COBB), ()))
     if rows:
         figures.append(strip_figure(rows))
     if (gap := _ring_figure(of_rule.get(_GAP), evidence)) is not None:

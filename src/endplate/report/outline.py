@@ -83,6 +83,43 @@ class Pair:
     side: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wedge:
+    """Where a point of a planned spine is wanted, as seen from the hip axis.
+
+    Attributes
+    ----------
+    apex, held
+        The hip axis, and the point that is held against the wedge.
+    first, last
+        Its sides, in degrees forwards of the vertical.
+    near, far
+        From how far off the apex to how far it is drawn, in the unit of the points.
+    name, says
+        What stands in the picture, and what in its legend.
+    """
+
+    apex: Floats
+    held: Floats
+    first: float
+    last: float
+    near: float
+    far: float
+    name: str
+    says: str
+
+    @property
+    def corners(self) -> list[Floats]:
+        """Its outline, with as many points on its arcs as make them look round."""
+        angles = [self.first + (self.last - self.first) * n / 8 for n in range(9)]
+        ends = ((self.near, angles[::-1]), (self.far, angles))
+        return [
+            self.apex + reach * np.array([sin(radians(a)), cos(radians(a))])
+            for reach, turned in ends
+            for a in turned
+        ]
+
+
 # -- from the side --------------------------------------------------------------------------------
 
 
@@ -90,6 +127,7 @@ def sagittal(
     outlines: Sequence[Outline],
     *,
     calibrated: bool,
+    wedges: Sequence[Wedge] = (),
     title: str = "Sagittal outline",
     key: str = "sagittal",
 ) -> str:
@@ -99,12 +137,16 @@ def sagittal(
     ----------
     calibrated
         Whether the points are in mm; else there is no scale bar and no length is printed.
+    wedges
+        Where points of a plan are wanted, shaded.
     key
         By what its ids begin, where a page has several.
     """
     found = [derived(o.points, "lateral") for o in outlines]
     marks = ("P posterior", "anterior A")
-    sheet = _Sheet(outlines, found, calibrated=calibrated, marks=marks)
+    sheet = _Sheet(outlines, found, calibrated=calibrated, marks=marks, wedges=wedges)
+    for wedge in wedges:
+        sheet.wedge(wedge)
     for outline, shape in zip(outlines, found, strict=True):
         if outline.tolerance:
             sheet.band(outline, shape)
@@ -116,10 +158,13 @@ def sagittal(
         if says:
             sheet.plumb_label(says, _STYLES[outline.role])
     sheet.level_labels(outlines, found, "lateral")
+    for wedge in wedges:
+        sheet.wedge_label(wedge)
     told = [
         f"{_STYLES[o.role].word}: {_named_levels(shape)}{f', {says[0]}' if says else ''}"
         for o, shape, says in zip(outlines, found, offsets, strict=True)
     ]
+    told += [wedge.says for wedge in wedges]
     says = f"Seen from the side, the front to the right. {_sentence(told)} {sheet.scale_says}."
     return sheet.drawing.svg(key, title, says)
 
@@ -164,20 +209,24 @@ def coronal(
     pairs: Sequence[Pair],
     *,
     calibrated: bool,
+    plans: Sequence[Outline] = (),
     title: str = "Coronal outline",
     key: str = "coronal",
 ) -> str:
     """The spine from the front, the patient's left to the right, its curves linked, as SVG text."""
     shape = derived(outline.points, "frontal")
     marks = ("R patient's right", "patient's left L")
-    sheet = _Sheet([outline], [shape], calibrated=calibrated, marks=marks, beside=132.0)
-    sheet.spine(outline, shape, "frontal")
+    outlines = [outline, *plans]
+    shapes = [shape, *(derived(p.points, "frontal") for p in plans)]
+    sheet = _Sheet(outlines, shapes, calibrated=calibrated, marks=marks, beside=132.0)
+    for one, of_it in zip(outlines, shapes, strict=True):
+        sheet.spine(one, of_it, "frontal")
     says = _central_line(sheet, outline, shape, calibrated=calibrated)
     for pair in pairs:
         sheet.pair(pair, shape)
     if says:
         sheet.plumb_label(says, _STYLES[outline.role])
-    sheet.level_labels([outline], [shape], "frontal")
+    sheet.level_labels(outlines, shapes, "frontal")
     told = [f"curve {p.id}: {' '.join(p.says)}" for p in pairs] or ["no curve was measured"]
     text = (
         f"Seen as a radiograph is, the patient's left to the right. {_named_levels(shape)}. "
@@ -221,8 +270,12 @@ class _Sheet:
         calibrated: bool,
         marks: tuple[str, str],
         beside: float = 76.0,
+        wedges: Sequence[Wedge] = (),
     ) -> None:
-        points = np.array([at for o in outlines for at in o.points.values()])
+        points = np.array(
+            [at for o in outlines for at in o.points.values()]
+            + [c for w in wedges for c in w.corners]
+        )
         low, high = points.min(axis=0), points.max(axis=0)
         size = np.maximum(high - low, 1e-9)
         tallest = _WITH_LEGS if any("ankle" in n for o in outlines for n in o.points) else _TALLEST
@@ -230,12 +283,12 @@ class _Sheet:
                       default=0.0)  # fmt: skip
         room = [(WIDTH - 2 * beside) / size[0], tallest / size[1]]
         self.scale = float(min(*room, _PLATE / longest if longest else np.inf))
-        self.top = 62.0 + 20 * len(outlines)
+        self.top = 62.0 + 20 * (len(outlines) + len(wedges))
         self.bottom = self.top + float(size[1]) * self.scale
         left = (WIDTH - float(size[0]) * self.scale) / 2
         self._origin = left - float(low[0]) * self.scale, self.top + float(high[1]) * self.scale
         self.drawing = Drawing(WIDTH, self.bottom + 76)
-        self._legend(outlines)
+        self._legend(outlines, wedges)
         first, second = marks
         y = self.top - 26
         self.drawing.write((12, y), first, 14, bold=True)
@@ -249,7 +302,7 @@ class _Sheet:
             self._origin[1] - float(point[1]) * self.scale,
         )
 
-    def _legend(self, outlines: Sequence[Outline]) -> None:
+    def _legend(self, outlines: Sequence[Outline], wedges: Sequence[Wedge]) -> None:
         for n, outline in enumerate(outlines):
             style, y = _STYLES[outline.role], 16.0 + 20 * n
             ends = (12.0, y), (62.0, y)
@@ -259,6 +312,10 @@ class _Sheet:
                     self.drawing.circle(end, 3.2, style.colour, hollow=True)
             text = shortened(_called(outline), 12, WIDTH - 90)
             self.drawing.write((72, y + 4), text)
+        for n, wedge in enumerate(wedges, len(outlines)):
+            y = 16.0 + 20 * n
+            self._shade([(12, y - 7), (62, y - 7), (62, y + 7), (12, y + 7)])
+            self.drawing.write((72, y + 4), shortened(wedge.says, 12, WIDTH - 90))
 
     def _scale_bar(self, *, calibrated: bool) -> str:
         y = self.bottom + 58
@@ -288,6 +345,33 @@ class _Sheet:
                 f'stroke-width="{max(thickness, 0):.1f}" stroke-opacity="{opacity}" '
                 f'stroke-linejoin="round"/>'
             )
+
+    def wedge(self, wedge: Wedge) -> None:
+        """Shade where a point is wanted, and mark where it would come to lie."""
+        self._shade([self.at(corner) for corner in wedge.corners])
+        x, y = self.at(wedge.held)
+        self.drawing.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{VERMILLION}" stroke="#ffffff"/>'
+        )
+
+    def _shade(self, corners: Sequence[At]) -> None:
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+        self.drawing.parts.append(
+            f'<polygon points="{points}" fill="{BLUE}" fill-opacity="0.13" stroke="{BLUE}" '
+            f'stroke-width="1.1" stroke-dasharray="5 3"/>'
+        )
+
+    def wedge_label(self, wedge: Wedge) -> None:
+        """Name a wedge beside its far end, where there is room; its legend says the rest."""
+        corners = [self.at(c) for c in wedge.corners[9:]]
+        half = width(wedge.name, _LEVEL) / 2
+        places: list[tuple[At, At | None]] = []
+        for away in range(10, 130, 10):
+            for (x, y), side in ((corners[-1], 1), (corners[0], -1)):
+                for down in (8, 0, 24, 40, 60):
+                    whence = (x, y + 2) if away > 20 else None
+                    places.append(((x + side * (half + away), y + down), whence))
+        self.drawing.label([wedge.name], places, _LEVEL, BLUE)
 
     def spine(self, outline: Outline, shape: Mapping[str, Floats], view: str) -> None:
         """Endplates, the line through the bodies, the walls of bodies, hips, head and legs."""
