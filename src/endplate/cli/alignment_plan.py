@@ -171,10 +171,10 @@ def _case(
 def _plans(
     case: Case, request: Request, grounds: Evidence
 ) -> tuple[tuple[Plan, ...], tuple[Problem, ...], str]:
-    """The plans, what is in the way of the targets, and what was searched, in words."""
+    """The plans, what is in the way of the targets, and what was searched, if anything was."""
     if request.actions:
         given = [actions.read(text) for text in request.actions]
-        return (planning.plan("plan 1", given, case),), (), "The actions were given, not searched."
+        return (planning.plan("plan 1", given, case),), (), ""
     from endplate.alignment import plan_search
 
     usual = plan_search.usual(grounds)
@@ -290,7 +290,7 @@ def _printed(told: alignment_plan.Made, out: Path | None) -> None:
     text = console()
     text.width = min(text.width, _WIDE)
     for one in told.plans:
-        verdict = "every target is in range" if one.reached else "closest within the limits"
+        verdict = "every target is in range" if one.reached else "not every target is in range"
         text.print(f"\n{one.name}: {verdict}", highlight=False)
         for action in one.actions:
             _item(text, action.text)

@@ -21,7 +21,7 @@ from endplate.alignment.plan_targets import Target as Aim
 from endplate.alignment.planning import Case, Plan, Planned, patient
 from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem
-from endplate.findings import AnyFinding
+from endplate.findings import AnyFinding, Status
 from endplate.report.alignment import (
     COBB,
     MAIN,
@@ -60,7 +60,7 @@ class Made:
     findings
         What the rules say of the spine as it stands, and of its bone.
     searched
-        Within which limits the plans were searched, or that the actions were given.
+        Within which limits the plans were searched; nothing where the actions were given.
     osteotomies
         What an osteotomy at each vertebra would have to be, for the spine as it stands.
     """
@@ -104,7 +104,7 @@ def stem(plan: Plan) -> str:
 
 def _figures(plan: Plan, made: Made) -> Iterator[Figure]:
     lateral = made.films["lateral"]
-    own, then = outline(lateral), _planned(plan, lateral)
+    own, then = (_without_legs(o) for o in (outline(lateral), _planned(plan, lateral)))
     yield Figure(
         name=f"{stem(plan)}.svg",
         svg=sagittal(
@@ -138,27 +138,43 @@ def _planned(plan: Plan, film: Radiograph) -> Outline:
     return Outline(points=points, role="plan", name=number, upright=outline(film).upright)
 
 
+def _without_legs(spine: Outline) -> Outline:
+    """A spine as large as the picture allows: no plan moves knees and ankles."""
+    points = {n: at for n, at in spine.points.items() if n.split()[-1] not in ("knee", "ankle")}
+    return replace(spine, points=points)
+
+
 def _frontal(plan: Plan, made: Made) -> Figure:
     film = made.films["frontal"]
     curves = [f for f in made.facts if f.what == COBB and f.source == film.name]
-    then = {(f.what, f.level): f for f in plan.predicted}
+    then = _planned(plan, film)
+    after = {(f.what, f.level): f for f in plan.predicted}
     lines = tuple(
         (str(f.level), f"{f.number:.1f}°", f"{other.number:.1f}°" if other else "not measured")
         for f in curves
-        for other in (then.get((COBB, f.level)),)
+        for other in (after.get((COBB, f.level)),)
     )
     return Figure(
         name=f"{stem(plan)}.frontal.svg",
         svg=coronal(
             outline(film), pairs(curves), calibrated=film.calibrated,
-            plans=(_planned(plan, film),), title=f"{plan.name.capitalize()} from the front",
+            plans=(then,), title=f"{plan.name.capitalize()} from the front",
             key=f"{stem(plan)}-frontal",
         ),
-        heading="From the front",
+        heading="From the front" if _moves(film, then) else _AS_NOW,
         how="As a radiograph is viewed. Only wedges to one side are planned here; the curves named "
         "are those of now.",
         table=Table("Frontal curves", ("Curve", "Now", plan.name.capitalize()), lines),
     )  # fmt: skip
+
+
+_AS_NOW = "From the front: as it is now"
+
+
+def _moves(film: Radiograph, then: Outline) -> bool:
+    """Whether a plan changes anything in a view."""
+    now = outline(film).points
+    return any(not np.allclose(now[name], at, atol=_MOVED) for name, at in then.points.items())
 
 
 def _wedges(aims: Sequence[Aim], then: Outline) -> Iterator[Wedge]:
@@ -335,14 +351,40 @@ _ASSUMED = {
 
 def _class_table(plans: Sequence[Plan], findings: Sequence[AnyFinding]) -> Table:
     """What the classes and scores say of the spine now, and of that of each plan."""
-    own = [f for f in findings if f.rule.startswith("alignment.")]
+    answered = {
+        f.rule for f in (*findings, *(f for plan in plans for f in plan.findings))
+        if f.status is Status.ANSWERED
+    }  # fmt: skip
+    own = [f for f in findings if f.rule.startswith("alignment.") and f.rule in answered]
     said = [{f.rule: f.says for f in plan.findings} for plan in plans]
     lines = tuple((
-        _capital(f.rule.removeprefix("alignment.").replace("_", " ")), f.says,
+        _called(f.rule.removeprefix("alignment.")), f.says,
         *(of_it.get(f.rule, "") for of_it in said),
     ) for f in own)  # fmt: skip
     headings = ("Class or score", "Now", *(p.name.capitalize() for p in plans))
     return Table("Classes and scores: they describe a shape", headings, lines)
+
+
+_NAMES = {
+    "t4_l1_hip_axis": "T4-L1-hip axis", "srs_schwab": "SRS-Schwab", "gap": "GAP",
+    "age_adjusted": "Age-adjusted", "ideal_lordosis": "Ideal lordosis",
+}  # fmt: skip
+
+
+def _called(name: str) -> str:
+    """What a clinician calls a rule or a target; of a target its formula too."""
+    first, _, formula = name.partition("=")
+    called = _NAMES.get(first, _capital(first.replace("_", " ")))
+    return f"{called} by {formula.replace('_', ' ').capitalize()}" if formula else called
+
+
+def _aimed(aims: Sequence[Aim]) -> list[str]:
+    """What is aimed at, in words, with whose target it is."""
+    return [
+        f"{_capital(aim.says)} {blank(*aim.of[0][:2]).wanted(_target(aim))}"
+        f" ({_called(aim.name) if aim.rests_on else 'set by the user'})"
+        for aim in aims
+    ]
 
 
 def warnings(plans: Sequence[Plan]) -> list[tuple[str, str, str]]:
@@ -359,9 +401,12 @@ def warnings(plans: Sequence[Plan]) -> list[tuple[str, str, str]]:
             same.setdefault(f"{first}{dot}".strip(), []).append(plan.name)
     found = []
     for (about, rest), firsts in of.items():
-        names = _listed([n for each in firsts.values() for n in each], len(plans))
+        named = dict.fromkeys(name for each in firsts.values() for name in each)
+        names = _listed(list(named), len(plans))
         says = " ".join(
-            first if len(firsts) == 1 else f"{_listed(each, 0).capitalize()}: {first}"
+            first
+            if len(firsts) == 1 or len(named) == 1
+            else f"{_listed(each, 0).capitalize()}: {first}"
             for first, each in firsts.items()
         )
         found.append((names, about.replace("_", " "), f"{says} {rest}".strip()))
@@ -384,7 +429,8 @@ def thorax(plan: Plan) -> str:
     for one in plan.reciprocal.with_it:
         row = blank(str(one["what"]), None if one["level"] is None else str(one["level"]))
         then, planned = float(one["if_it_follows"] or 0), float(one["planned"] or 0)
-        moved.append(f"{row.name} {row.text(then)} instead of {row.text(planned)}")
+        if abs(then - planned) >= _MOVED:
+            moved.append(f"{row.name} {row.text(then)} instead of {row.text(planned)}")
     return (
         f"{says} {plan.name.capitalize()} would then have: {', '.join(moved)}." if moved else says
     )
@@ -411,7 +457,7 @@ def in_words(action: Planned, evidence: Evidence) -> tuple[str, str]:
         parts.append(f"turning about the {action.hinge} edge")
     if action.correction is not None and action.kind != "osteotomy":
         parts.append(f"lordosis there {action.correction:+.1f}°".replace("-", "−"))
-    return f"{name} at {action.level}", "; ".join(parts)
+    return f"{name} {'of' if action.kind == 'fuse' else 'at'} {action.level}", "; ".join(parts)
 
 
 _NUMBERS = {
@@ -445,6 +491,9 @@ def _page(made: Made, drawn: Mapping[str, tuple[Figure, ...]]) -> str:
             "Made on": str(made.case.on),
         },
         made=made,
+        taken=list(dict.fromkeys(plan.compensation.says for plan in made.plans)),
+        unreached=[p for p in made.problems if p.problem == "alignment.plan.out_of_reach"],
+        aims=_aimed(made.case.targets),
         groups=[
             _group(made.plans[n : n + _BESIDE], made, drawn)
             for n in range(0, len(made.plans), _BESIDE)

@@ -26,6 +26,7 @@ WIDTH = 480
 _TALLEST, _WITH_LEGS = 700.0, 960.0  # of what is drawn, where the film shows that much
 _PLATE = 70.0  # and no endplate is longer than this
 _BEFORE = 13  # so much nearer must a label's place be to stand before a body and not behind it
+_ASKEW = 0.35  # and so much nearer for every degree that it stands askew
 _LEVEL, _SMALL = 12, 12.5  # sizes of text
 _BARS = (200, 100, 50, 20, 10, 5)  # mm that a scale bar may stand for
 _HIP_AXIS, _SACRUM, _C7 = "hip axis", "S1 superior endplate", "C7 body"
@@ -221,16 +222,20 @@ def coronal(
     sheet = _Sheet(outlines, shapes, calibrated=calibrated, marks=marks, beside=132.0)
     for one, of_it in zip(outlines, shapes, strict=True):
         sheet.spine(one, of_it, "frontal")
-    says = _central_line(sheet, outline, shape, calibrated=calibrated)
+    offsets = [
+        _central_line(sheet, one, of_it, calibrated=calibrated)
+        for one, of_it in zip(outlines, shapes, strict=True)
+    ]
     for pair in pairs:
         sheet.pair(pair, shape)
-    if says:
-        sheet.plumb_label(says, _STYLES[outline.role])
+    for one, says in zip(outlines, offsets, strict=True):
+        if says:
+            sheet.plumb_label(says, _STYLES[one.role])
     sheet.level_labels(outlines, shapes, "frontal")
     told = [f"curve {p.id}: {' '.join(p.says)}" for p in pairs] or ["no curve was measured"]
     text = (
         f"Seen as a radiograph is, the patient's left to the right. {_named_levels(shape)}. "
-        f"{_sentence(told)}{f' {says[0]}.' if says else ''} {sheet.scale_says}."
+        f"{_sentence(told)}{''.join(f' {s[0]}.' for s in offsets if s)} {sheet.scale_says}."
     )
     return sheet.drawing.svg(key, title, text)
 
@@ -249,11 +254,12 @@ def _central_line(
     foot = (top[0], y)
     sheet.plumb_line(top, foot, _STYLES[outline.role])
     word = "C7 plumb line"
+    planned = "" if outline.role == "current" else f", {_STYLES[outline.role].word}"
     if calibrated:
         offset = float(ahead(shape[_C7], shape[_SACRUM].mean(axis=0)))
         side = "left" if offset > 0 else "right"
         word = f"C7 {abs(offset):.0f} mm to the {side} of S1"
-    return word, foot
+    return word + planned, foot
 
 
 # -- the sheet that both are drawn on -------------------------------------------------------------
@@ -283,6 +289,8 @@ class _Sheet:
                       default=0.0)  # fmt: skip
         room = [(WIDTH - 2 * beside) / size[0], tallest / size[1]]
         self.scale = float(min(*room, _PLATE / longest if longest else np.inf))
+        # So that the corners of a plan do not hide it where the vertebrae are small.
+        self._corner = min(2.6, max(1.3, 0.05 * longest * self.scale))
         self.top = 62.0 + 20 * (len(outlines) + len(wedges))
         self.bottom = self.top + float(size[1]) * self.scale
         left = (WIDTH - float(size[0]) * self.scale) / 2
@@ -348,7 +356,9 @@ class _Sheet:
 
     def wedge(self, wedge: Wedge) -> None:
         """Shade where a point is wanted, and mark where it would come to lie."""
-        self._shade([self.at(corner) for corner in wedge.corners])
+        corners = [self.at(corner) for corner in wedge.corners]
+        self._shade(corners)
+        self.drawing.lines += [*pairwise(corners), (corners[-1], corners[0])]
         x, y = self.at(wedge.held)
         self.drawing.parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{VERMILLION}" stroke="#ffffff"/>'
@@ -365,12 +375,19 @@ class _Sheet:
         """Name a wedge beside its far end, where there is room; its legend says the rest."""
         corners = [self.at(c) for c in wedge.corners[9:]]
         half = width(wedge.name, _LEVEL) / 2
-        places: list[tuple[At, At | None]] = []
-        for away in range(10, 130, 10):
-            for (x, y), side in ((corners[-1], 1), (corners[0], -1)):
-                for down in (8, 0, 24, 40, 60):
-                    whence = (x, y + 2) if away > 20 else None
-                    places.append(((x + side * (half + away), y + down), whence))
+        edges = ((corners[0], -1.0, half + 4), (corners[-1], 1.0, WIDTH - half - 4))
+        places: list[tuple[At, At | None]] = [
+            ((x + side * (half + away), y + down), (x, y + 2) if away > 20 else None)
+            for away in range(8, 90, 10)
+            for (x, y), side, _ in edges
+            for down in (8, 0, 24, -16, 40)
+        ]
+        # Else at the edge of the picture, with a line from there.
+        places += [
+            ((margin, y + down), (x, y + 2))
+            for down in range(0, 200, 16)
+            for (x, y), _, margin in edges
+        ]
         self.drawing.label([wedge.name], places, _LEVEL, BLUE)
 
     def spine(self, outline: Outline, shape: Mapping[str, Floats], view: str) -> None:
@@ -379,6 +396,8 @@ class _Sheet:
         for start, end in _walls(shape):
             if outline.role == "current":
                 self.drawing.line(self.at(start), self.at(end), RULE, 0.9)
+            elif style.hollow:
+                self.drawing.line(self.at(start), self.at(end), style.colour, 0.5)
         for start, end in pairwise(_line(shape)):
             self.drawing.line(self.at(start), self.at(end), style.colour, 0.9, style.dash)
         for start, end in _other_lines(shape, view, face=outline.role == "current"):
@@ -392,7 +411,7 @@ class _Sheet:
             in_plates |= {f"{stem}.{end}" for end in ENDS[view]}
             if style.hollow:
                 for end in plate:
-                    self.drawing.circle(self.at(end), 2.6, style.colour, hollow=True)
+                    self.drawing.circle(self.at(end), self._corner, style.colour, hollow=True)
         for name, at in outline.points.items():
             is_hip = name in _HEADS
             if name in _OF_THE_HEAD and outline.role != "current":
@@ -502,15 +521,20 @@ _HEADS = (HEAD, HEAD + SECOND, HIPS, *(f"{side} {HEAD}" for side in SIDES))
 
 def _around(at: At, away: At, half: float, wide: float) -> Iterator[tuple[At, At | None]]:
     """Places for a label round a body: behind it first, then before it, then farther off."""
-    steps = [(n, side) for n in range(0, 120, 6) for side in (1.0, -1.0)]
-    for step, side in sorted(steps, key=lambda s: s[0] + (0 if s[1] > 0 else _BEFORE)):
-        for turn in (0, 20, -20, 40, -40):
-            c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
-            way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
-            reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
-            whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
-            middle = at[0] + way[0] * reach, at[1] + way[1] * reach
-            yield middle, whence if step > 6 else None
+    tried = [
+        (step + (0 if side > 0 else _BEFORE) + abs(turn) * _ASKEW, step, side, turn)
+        for step in range(0, 120, 6)
+        for side in (1.0, -1.0)
+        for turn in (0, 20, -20, 40, -40)
+    ]
+    for _, step, side, turn in sorted(tried, key=lambda one: one[0]):
+        c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
+        way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
+        reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
+        whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
+        middle = at[0] + way[0] * reach, at[1] + way[1] * reach
+        # Far off or askew it could be taken for a neighbour's.
+        yield middle, whence if step > 6 or abs(turn) > 20 else None
 
 
 def _place(shape: Mapping[str, Floats], level: Level) -> tuple[Floats, At, float] | None:
