@@ -240,7 +240,8 @@ def _is_one(aim: Aim) -> bool:
 
 
 def _target(aim: Aim) -> Target:
-    return Target(name=aim.name, low=aim.low, high=aim.high, below=aim.open_end)
+    name = _called(aim.name) if aim.rests_on else "set by the user"
+    return Target(name=name, low=aim.low, high=aim.high, below=aim.open_end)
 
 
 def _main(facts: Sequence[Fact]) -> Iterator[Fact]:
@@ -381,8 +382,7 @@ def _called(name: str) -> str:
 def _aimed(aims: Sequence[Aim]) -> list[str]:
     """What is aimed at, in words, with whose target it is."""
     return [
-        f"{_capital(aim.says)} {blank(*aim.of[0][:2]).wanted(_target(aim))}"
-        f" ({_called(aim.name) if aim.rests_on else 'set by the user'})"
+        f"{_capital(aim.says)} {blank(*aim.of[0][:2]).wanted(_target(aim))} ({_target(aim).name})"
         for aim in aims
     ]
 

@@ -253,13 +253,14 @@ def _central_line(
     top = sheet.at(shape[_C7])
     foot = (top[0], y)
     sheet.plumb_line(top, foot, _STYLES[outline.role])
-    word = "C7 plumb line"
-    planned = "" if outline.role == "current" else f", {_STYLES[outline.role].word}"
+    is_now, word = outline.role == "current", "C7 plumb line"
     if calibrated:
         offset = float(ahead(shape[_C7], shape[_SACRUM].mean(axis=0)))
-        side = "left" if offset > 0 else "right"
-        word = f"C7 {abs(offset):.0f} mm to the {side} of S1"
-    return word + planned, foot
+        by = f"{abs(offset):.0f} mm to the {'left' if offset > 0 else 'right'}"
+        word = f"C7 {by} of S1" if is_now else f"{_STYLES[outline.role].word} {by}"
+    elif not is_now:
+        word += f", {_STYLES[outline.role].word}"
+    return word, foot
 
 
 # -- the sheet that both are drawn on -------------------------------------------------------------

@@ -206,12 +206,12 @@ def _printed(row: Row) -> list[str]:
 
 def _told(row: Row, number: float) -> list[str]:
     """Where a number lies against the reference, in lines that fit beside the row."""
-    room = _RIGHT - 22.0 - width("plan ", _SIZE)
-    return [
-        line
-        for band in row.bands[:1]
-        for line in wrapped(f"{row.judged(number, band)} ({band.name})", _SIZE, room)
-    ]
+    lines = []
+    for band in row.bands[:1]:
+        judged, name = row.judged(number, band), f"({band.name})"
+        fits = width(f"plan {judged} {name}", _SIZE) <= _RIGHT - 50
+        lines += [f"{judged} {name}"] if fits else [judged, name]
+    return lines
 
 
 def _lanes(row: Row) -> list[Band | Target]:
