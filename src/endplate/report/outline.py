@@ -27,6 +27,7 @@ _TALLEST, _WITH_LEGS = 700.0, 960.0  # of what is drawn, where the film shows th
 _PLATE = 70.0  # and no endplate is longer than this
 _BEFORE = 13  # so much nearer must a label's place be to stand before a body and not behind it
 _ASKEW = 0.35  # and so much nearer for every degree that it stands askew
+_ASIDE = 7.0  # farther up or down than this, a label has a line to its body
 _LEVEL, _SMALL = 12, 12.5  # sizes of text
 _BARS = (200, 100, 50, 20, 10, 5)  # mm that a scale bar may stand for
 _HIP_AXIS, _SACRUM, _C7 = "hip axis", "S1 superior endplate", "C7 body"
@@ -534,8 +535,9 @@ def _around(at: At, away: At, half: float, wide: float) -> Iterator[tuple[At, At
         reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
         whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
         middle = at[0] + way[0] * reach, at[1] + way[1] * reach
-        # Far off or askew it could be taken for a neighbour's.
-        yield middle, whence if step > 6 or abs(turn) > 20 else None
+        # Far off, or much above or below, it could be taken for a neighbour's.
+        aside = reach * abs(sin(radians(turn)))
+        yield middle, whence if step > 6 or aside > _ASIDE else None
 
 
 def _place(shape: Mapping[str, Floats], level: Level) -> tuple[Floats, At, float] | None:
