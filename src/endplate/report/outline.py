@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from math import cos, hypot, radians, sin
 from typing import Literal
 
@@ -26,7 +26,7 @@ WIDTH = 480
 _TALLEST, _WITH_LEGS = 700.0, 960.0  # of what is drawn, where the film shows that much
 _PLATE = 70.0  # and no endplate is longer than this
 _BEFORE = 13  # so much nearer must a label's place be to stand before a body and not behind it
-_ASKEW = 0.35  # and so much nearer for every degree that it stands askew
+_ASKEW = 1.2  # and so much nearer for what it stands above or below its body
 _ASIDE = 7.0  # farther up or down than this, a label has a line to its body
 _LEVEL, _SMALL = 12, 12.5  # sizes of text
 _BARS = (200, 100, 50, 20, 10, 5)  # mm that a scale bar may stand for
@@ -523,21 +523,20 @@ _HEADS = (HEAD, HEAD + SECOND, HIPS, *(f"{side} {HEAD}" for side in SIDES))
 
 def _around(at: At, away: At, half: float, wide: float) -> Iterator[tuple[At, At | None]]:
     """Places for a label round a body: behind it first, then before it, then farther off."""
-    tried = [
-        (step + (0 if side > 0 else _BEFORE) + abs(turn) * _ASKEW, step, side, turn)
-        for step in range(0, 120, 6)
-        for side in (1.0, -1.0)
-        for turn in (0, 20, -20, 40, -40)
-    ]
-    for _, step, side, turn in sorted(tried, key=lambda one: one[0]):
-        c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
-        way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
-        reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
-        whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
-        middle = at[0] + way[0] * reach, at[1] + way[1] * reach
-        # Far off, or much above or below, it could be taken for a neighbour's.
-        aside = reach * abs(sin(radians(turn)))
-        yield middle, whence if step > 6 or aside > _ASIDE else None
+    found: list[tuple[float, At, At | None]] = []
+    for step in range(0, 120, 6):
+        for side, turn in product((1.0, -1.0), (0, 20, -20, 40, -40)):
+            c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
+            way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
+            reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
+            aside = reach * abs(s)
+            # Far off, or much above or below, it could be taken for a neighbour's.
+            whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
+            cost = step + (0 if side > 0 else _BEFORE) + aside * _ASKEW
+            middle = at[0] + way[0] * reach, at[1] + way[1] * reach
+            found.append((cost, middle, whence if step > 6 or aside > _ASIDE else None))
+    for _, middle, leader in sorted(found, key=lambda one: one[0]):
+        yield middle, leader
 
 
 def _place(shape: Mapping[str, Floats], level: Level) -> tuple[Floats, At, float] | None:
