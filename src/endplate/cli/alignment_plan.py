@@ -26,7 +26,7 @@ from endplate.exchange.typed import read_case_file
 from endplate.facts import Fact, InputProblem, Problem, in_order
 from endplate.findings import AnyFinding
 from endplate.levels import Level, Span
-from endplate.report.html import fact_value
+from endplate.report.values import fact_value
 from endplate.vocabulary import concept
 
 
