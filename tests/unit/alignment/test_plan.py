@@ -485,6 +485,22 @@ def test_what_cannot_be_reached_says_by_how_much_and_which_limit_is_in_the_way()
     assert "closest to the targets within the limits" in found[0].says
 
 
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (-25, "Only gains of lordosis are searched for"),
+        (25, "several, given up together, would do"),
+        (170, "not reached without any of the limits either"),
+    ],
+)
+def test_where_no_limit_is_in_the_way_alone_it_is_said_whether_all_are(gain, said):
+    before = flat(1)
+    aim = before.values(*LORDOSIS)[0] + gain
+    narrow = Limits(levels=span("L5-S1"), grade=0, most=3.0)
+    found, (problem,) = plan_search.plans(case(before, f"LL={aim - 2:.2f}..{aim + 2:.2f}"), narrow)
+    assert said in problem.says and not found[0].reached
+
+
 def test_tilt_cannot_be_planned_where_it_is_taken_to_stay():
     before = flat(1)
     now = before.values(*TILT)[0]
