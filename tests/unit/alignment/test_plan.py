@@ -183,7 +183,9 @@ def test_every_assumption_stands_beside_the_one_that_was_chosen():
     assert none.assumed.pelvic_tilt is None and none.sagittal_vertical_axis is None
 
 
-@pytest.mark.parametrize("text", ["", "pt", "pt=", "pt=x", "pt=nan", "pt=91", "pt=-61", "now", "current=3"])
+@pytest.mark.parametrize(
+    "text", ["", "pt", "pt=", "pt=x", "pt=nan", "pt=91", "pt=-61", "now", "current=3"]
+)
 def test_a_compensation_that_is_none_is_refused(text):
     with pytest.raises(InputProblem, match="compensation"):
         compensation.read(text)
