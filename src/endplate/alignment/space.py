@@ -389,20 +389,24 @@ class _Builder:
         left, right = (self.frontal.points[f"{level} {side} {PEDICLE}"] for side in SIDES)
         half = (left[:, 0] - right[:, 0]) / 2
         z = (left[:, 1] + right[:, 1]) / 2
-        behind = back[:, 1]  # a first guess, of which nothing stays
-        if depth is not None:
-            # So far along the body's depth, and then along its height to where they are seen.
+
+        def across(behind: Floats) -> Floats:
+            y = centre[:, 1] + behind
+            widened = self.pair.frontal.widened
+            to_left = widened(left[:, 0], y + half * turn)
+            return (to_left + widened(right[:, 0], y - half * turn)) / 2
+
+        if depth is None:
+            seen, x = self.lateral.points[f"{level} {PEDICLE}"], centre[:, 0]
+            for _ in range(_ROUNDS):
+                behind = self.pair.lateral.widened(-seen[:, 0], x) - centre[:, 1]
+                x = across(behind)
+        else:
+            # So far along the body's depth, then along its height to where they are seen.
             up = np.sum([f.normal for f in faces.values()], axis=0)
             over = (z - centre[:, 2] - 2 * depth * back[:, 2]) / up[:, 2]
             behind = 2 * depth * back[:, 1] + over * up[:, 1]
-        for _ in range(_ROUNDS):
-            y = centre[:, 1] + behind
-            x = self.pair.frontal.widened(left[:, 0], y + half * turn) / 2
-            x += self.pair.frontal.widened(right[:, 0], y - half * turn) / 2
-            if depth is not None:
-                break
-            seen = self.lateral.points[f"{level} {PEDICLE}"]
-            behind = self.pair.lateral.widened(-seen[:, 0], x) - centre[:, 1]
+            x = across(behind)
         return np.asarray(-(x - centre[:, 0] + slope * (z - centre[:, 2])) / behind)
 
     def _depth(self) -> Floats:
