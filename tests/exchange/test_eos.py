@@ -296,6 +296,13 @@ def test_the_command_takes_the_pictures_beside_the_files(tmp_path, seen, capfd):
     assert "--eos-frontal: cannot be used" in capfd.readouterr().err
 
 
+def test_pictures_of_two_people_are_refused(tmp_path, seen, capfd):
+    images = [f"--eos-{v}={dicom(tmp_path, v, PatientID=v)}" for v in ("lateral", "frontal")]
+    paths = [str(written(tmp_path, v, seen[0][v])) for v in ("lateral", "frontal")]
+    assert main(["alignment", "measure", *paths, *images, "--json"]) == UNUSABLE
+    assert "different patient identifier" in capfd.readouterr().err
+
+
 def test_one_view_of_a_pair_is_measured_as_it_is(tmp_path, seen, capfd):
     path = with_eos(tmp_path, seen[0])[0]
     assert main(["alignment", "measure", str(path), "--json"]) == DONE

@@ -30,6 +30,8 @@ HINGES: tuple[str, ...] = get_args(Hinge)
 FACETS, BODIES, WHOLE = (1, 2), (3, 4), (5, 6)
 GRADES = (*FACETS, *BODIES, *WHOLE)
 _LOWEST = "S1"
+# Beyond these is a slip of the pen: degrees at one place, mm of a cage, a gap or a slip.
+_MOST_DEGREES, _MOST_MM = 90.0, 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,13 @@ def _sensible(text: str, action: Action) -> None:
             )
         if action.shortening < 0:
             raise refused(text, "a shortening of 0 mm or more", "Correct it.")
+        if action.angle < 0:
+            raise refused(
+                text, "an angle of 0 or more: it is lordosis that is gained",
+                "Lower lordosis by a cage or a rod's contour.", "it is less",
+            )  # fmt: skip
+        if action.grade not in WHOLE and not (action.angle or action.coronal):
+            raise refused(text, "an angle above 0", "Correct it.")
     if isinstance(action, Cage) and action.height is not None and action.height <= 0:
         raise refused(text, "a height above 0 mm", "Correct it.")
     if isinstance(action, Fusion):
@@ -199,6 +208,25 @@ def _sensible(text: str, action: Action) -> None:
     moved = (action.mm or action.percent or 0) if isinstance(action, Reduction) else 1
     if moved <= 0:
         raise refused(text, "an amount above 0", _EXAMPLE)
+    _of_a_spine(text, action)
+
+
+def _of_a_spine(text: str, action: Action) -> None:
+    """Refuse numbers that no spine has."""
+    degrees, mm, percent = "degrees at one place", "mm", "percent of an endplate"
+    most = {
+        "angle": (_MOST_DEGREES, degrees), "coronal": (_MOST_DEGREES, degrees),
+        "discs": (_MOST_DEGREES, degrees), "lordosis": (_MOST_DEGREES, degrees),
+        "height": (_MOST_MM, mm), "shortening": (_MOST_MM, mm), "mm": (_MOST_MM, mm),
+        "percent": (100.0, percent),
+    }  # fmt: skip
+    if isinstance(action, Fusion):
+        most["lordosis"] = (2 * _MOST_DEGREES, "degrees of a span")
+    for name, (end, unit) in most.items():
+        value = getattr(action, name, None)
+        values = value if isinstance(value, tuple) else (value or 0.0,)
+        if any(abs(v) > end for v in values):
+            raise refused(text, f"{name} within {end:g} {unit}", "Correct it.", "it is more")
 
 
 def written(action: Action) -> str:

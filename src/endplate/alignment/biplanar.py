@@ -37,6 +37,12 @@ CORRECTED = "corrected by the place in space"
 # Pictures of one scan that do not begin at one height: then most landmarks lie apart by the same.
 _FEW = 3
 _VERTICAL = np.array([0.0, 0.0, 1.0])
+_STRANGERS = (
+    "Most landmarks lie at another height on the lateral than on the frontal view, and not all by "
+    "the same: the views are of two people or two scans, at two scales, or counted otherwise; "
+    "nothing is measured in space.",
+    "Look whether both are of one scan, and at pixel_spacing and the levels of each.",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -73,7 +79,10 @@ def measure(lateral: Radiograph, frontal: Radiograph, evidence: Evidence) -> Fou
     if not space.bodies and not space.heads and space.sacrum is None:
         says = "No landmark is marked on both views; nothing is measured in space."
         return Found(problems=(_problem("alignment.no_pair", where, says, "Mark some on both."),))
-    apart, problems = _rows(space.rows, where, evidence)
+    limit = evidence.row("alignment.biplanar.rows_apart").number
+    if _strangers(space.rows, limit):
+        return Found(problems=(_problem("alignment.no_pair", where, *_STRANGERS),))
+    apart, problems = _rows(space.rows, where, limit)
     facts = [
         fact.doubted("higher on one view than on the other") if rests & apart else fact
         for fact, rests in _Measured(space, (lateral, frontal), where, evidence).all()
@@ -111,15 +120,28 @@ def _problem(problem: str, where: str, says: str, then: str) -> Problem:
 # -- checks -----------------------------------------------------------------------------------
 
 
-def _rows(
-    rows: Sequence[Rows], where: str, evidence: Evidence
-) -> tuple[set[str], Iterator[Problem]]:
+def _off(rows: Sequence[Rows], limit: float, start: float = 0.0) -> list[Rows]:
+    """Those that lie apart by another height than that at which the pictures begin."""
+    return [r for r in rows if abs(r.apart - start) > limit * r.error]
+
+
+def _common(rows: Sequence[Rows]) -> float:
+    return float(np.median([r.apart for r in rows])) if rows else 0.0
+
+
+def _are_most(some: Sequence[Rows], rows: Sequence[Rows]) -> bool:
+    return len(rows) > _FEW and len(some) > len(rows) / 2
+
+
+def _strangers(rows: Sequence[Rows], limit: float) -> bool:
+    """Whether the heights of both views have nothing to do with one another."""
+    return all(_are_most(_off(rows, limit, start), rows) for start in (0.0, _common(rows)))
+
+
+def _rows(rows: Sequence[Rows], where: str, limit: float) -> tuple[set[str], Iterator[Problem]]:
     """The levels whose landmarks lie higher on one view than on the other, and what is said."""
-    limit = evidence.row("alignment.biplanar.rows_apart").number
-    off = [r for r in rows if abs(r.apart) > limit * r.error]
-    common = float(np.median([r.apart for r in rows])) if rows else 0.0
-    together = [r for r in rows if abs(r.apart - common) <= limit * r.error]
-    if len(rows) > _FEW and len(off) > len(rows) / 2 and len(together) > len(rows) / 2:
+    off, common = _off(rows, limit), _common(rows)
+    if _are_most(off, rows):
         says = (
             f"Most landmarks lie {abs(common):.0f} mm {'higher' if common > 0 else 'lower'} on the "
             "lateral than on the frontal view: the pictures do not begin at the same height."

@@ -85,7 +85,8 @@ def read(text: str, thorax: str = "rigid") -> Compensation:
             tilt = float(value)
         except ValueError:
             tilt = math.nan
-        found = "set" if math.isfinite(tilt) else None
+        if math.isfinite(tilt) and not geometry.outside(PELVIC_TILT, tilt):
+            found = "set"
     elif not equals:
         names: dict[str, Model] = {
             "current": "current", "regression": "regression", "c2": "c2_over_hips",

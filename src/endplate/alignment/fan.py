@@ -94,20 +94,3 @@ class Pair:
         weight = errors[1] ** 2 / (errors[0] ** 2 + errors[1] ** 2)
         z = weight * lateral[..., 1] + (1 - weight) * frontal[..., 1]
         return np.stack([x, y, z], axis=-1)
-
-    def covariance(self, lateral: Floats, frontal: Floats, errors: tuple[float, float]) -> Floats:
-        """Covariance (..., 3, 3) of `placed`, by the standard errors of a place on each picture."""
-        found = np.zeros((*np.shape(lateral)[:-1], 3, 3))
-        for n, error in enumerate(errors):
-            for axis in (0, 1):
-                step = np.zeros(2)
-                step[axis] = error
-                ends = [
-                    self.placed(
-                        lateral + sign * step * (n == 0), frontal + sign * step * (n == 1), errors
-                    )
-                    for sign in (1, -1)
-                ]
-                move = (ends[0] - ends[1]) / 2
-                found += move[..., :, None] * move[..., None, :]
-        return found

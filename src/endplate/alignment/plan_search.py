@@ -450,11 +450,19 @@ def _in_the_way(case: Case, limits: Limits, best: _Solution) -> Iterator[Problem
     yield Problem(
         problem="alignment.plan.out_of_reach", where=film,
         says=f"Within the limits the targets cannot all be reached: {'; '.join(missed)}. "
-        + (f"In the way: {'; '.join(helps)}." if helps else
-           "No single one of the limits is in the way alone."),
+        + (f"In the way: {'; '.join(helps)}." if helps else _without_limits(case, best)),
         try_=(*helps.values(), *tilt) or (
             "Name other targets, or plan actions of your own with --action.",),
     )  # fmt: skip
+
+
+def _without_limits(case: Case, best: _Solution) -> str:
+    """What is told where no limit, given up alone, would do."""
+    if not best.actions:
+        return "Only gains of lordosis are searched for, and none brings them nearer."
+    if _reaches(case, Limits(levels=span_of(_WIDEST), grade=max(acts.BODIES))):
+        return "No limit is in the way alone; several, given up together, would do."
+    return "They are not reached without any of the limits either."
 
 
 def _wider(limits: Limits) -> Iterator[tuple[tuple[str, str], Limits]]:

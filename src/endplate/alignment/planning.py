@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypedDict
 
 from msgspec import Struct
 
@@ -26,14 +27,15 @@ from endplate.alignment.actions import Action, Cage, Fusion, Osteotomy, Reductio
 from endplate.alignment.compensation import Assumed, Compensation, Reciprocal
 from endplate.alignment.geometry import measure
 from endplate.alignment.landmarks import ENDS, Radiograph
-from endplate.alignment.model import Spine
+from endplate.alignment.model import Spine, marked
 from endplate.alignment.osteotomy_angle import Arithmetic
 from endplate.alignment.plan_targets import Target
 from endplate.alignment.standing import PELVIC_TILT
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact, InputProblem, Problem, replaced
 from endplate.findings import AnyFinding
-from endplate.posture import Posture
+from endplate.levels import Level
+from endplate.posture import UPRIGHT, Posture
 from endplate.record import Patient, PatientRecord
 
 METHOD = "endplate.alignment_plan/1"
@@ -125,6 +127,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    degrees, levels, grade
+        How large it is: the degrees of its corrections together, at how many levels, and the
+        highest grade of its osteotomies, 0 without one.
     predicted
         Facts of the planned spine, each with ``planned`` in its details and never to be used as
         measured.
@@ -135,6 +140,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     name: str
     says: str
     actions: tuple[Planned, ...]
+    degrees: float
+    levels: int
+    grade: int
     residuals: tuple[Residual, ...]
     compensation: Assumed
     alternatives: tuple[Alternative, ...]
@@ -218,10 +226,13 @@ def plan(name: str, actions: Sequence[Action], case: Case) -> Plan:
     findings = described(person, evidence)
     residuals = tuple(_residual(target, before, after) for target in case.targets)
     assumed = compensation.assumed(changed, before, case.how, evidence)
+    planned = tuple(_as_planned(a, case) for a in actions)
+    size = _size(planned)
     return Plan(
         name=name,
-        says=_says(actions, residuals),
-        actions=tuple(_as_planned(a, case) for a in actions),
+        says=_says(actions, residuals, size),
+        actions=planned,
+        **size,
         residuals=residuals,
         compensation=assumed,
         alternatives=_alternatives(changed, case),
@@ -270,15 +281,41 @@ def landmarks(film: Radiograph) -> dict[str, object]:
     return {"view": film.view, **posture, **scale, key: film.towards, "points": points}
 
 
-def _says(actions: Sequence[Action], residuals: Sequence[Residual]) -> str:
+class _Size(TypedDict):
+    degrees: float
+    levels: int
+    grade: int
+
+
+def _size(planned: Sequence[Planned]) -> _Size:
+    corrections = {p.level: p.correction for p in planned if p.correction is not None}
+    grades = [a.grade for p in planned if isinstance(a := p.action, Osteotomy)]
+    return {
+        "degrees": sum(abs(c) for c in corrections.values()), "levels": len(corrections),
+        "grade": max(grades, default=0),
+    }  # fmt: skip
+
+
+def _size_says(size: _Size) -> str:
+    """How large a plan is, so that plans of as many actions are told apart."""
+    if not size["levels"]:
+        return ""
+    where = "1 level" if size["levels"] == 1 else f"{size['levels']} levels"
+    cut = f"; highest osteotomy grade {size['grade']}" if size["grade"] else "; no osteotomy"
+    return f" In all {size['degrees']:.0f}° at {where}{cut}."
+
+
+def _says(actions: Sequence[Action], residuals: Sequence[Residual], size: _Size) -> str:
     what = "; ".join(acts.written(a) for a in actions) or "no action"
     missed = [r for r in residuals if not r.reached]
     if not missed:
-        return f"{what}: every target is in range."
+        return f"{what}: every target is in range.{_size_says(size)}"
     said = ", ".join(
         f"{r.says} {'cannot be measured afterwards' if r.off is None else _off(r)}" for r in missed
     )
-    return f"{what}: closest to the targets within the limits; out of range: {said}."
+    return (
+        f"{what}: closest to the targets within the limits; out of range: {said}.{_size_says(size)}"
+    )
 
 
 def _off(residual: Residual) -> str:
@@ -418,6 +455,7 @@ def _of_actions(actions: Sequence[Action], case: Case) -> Iterable[Note]:
                     f"taken back: the vertebra would lie behind.",
                 )
         yield from _closing(action, case)
+        yield from _unseen(action, case)
     if any(isinstance(a, Cage) for a in actions):
         row = evidence.row("alignment.plan.cage.labelled")
         yield _note(
@@ -441,6 +479,18 @@ def _percent(action: Reduction, spine: Spine) -> float:
     _, lower = acts.facing(spine, action)
     run = lower[0, 0] - lower[0, 1]
     return 100 * float(action.mm or 0.0) / float((run @ run) ** (1 / 2))
+
+
+def _unseen(action: Action, case: Case) -> Iterable[Note]:
+    """That a fusion ends where nothing was marked."""
+    seen = {Level.S1, *marked(case.lateral.names)}
+    ends = {action.level.first, action.level.last} - seen
+    if isinstance(action, Fusion) and ends:
+        yield Note(
+            about=acts.written(action),
+            says=f"{' and '.join(sorted(ends))} is not marked: how the spine lies at that end of "
+            f"the fusion is not known.",
+        )
 
 
 def _closing(action: Action, case: Case) -> Iterable[Note]:
@@ -471,6 +521,7 @@ def _of_the_spine(
     after: Spine,
 ) -> Iterable[Note]:
     yield from _overcorrected(case, findings, before, after)
+    yield from _behind(before, after)
     gone = sorted({n.split()[0] for n in set(before.names) - set(after.names)})
     if gone:
         yield Note(
@@ -492,6 +543,21 @@ def _of_the_spine(
         about="model",
         says="Vertebrae are rigid; neck, head and legs are taken along or left as they stand, and "
         "do not follow on their own.",
+    )
+
+
+def _behind(before: Spine, after: Spine) -> Iterable[Note]:
+    """That C7 is brought behind S1, by the spine that was upright when it was marked."""
+    was, now = before.values(*_OFFSET), after.values(*_OFFSET)
+    if was is None or now is None or now[0] >= min(was[0], 0.0):
+        return
+    if before.film.posture not in UPRIGHT:
+        return
+    far = f" by {-now[0]:.0f} mm" if before.film.calibrated else ""
+    yield Note(
+        about="sagittal vertical axis",
+        says=f"C7 comes to stand behind the back corner of S1{far}, farther back than it is, if "
+        f"pelvis, legs and neck do not give way: look whether less would do.",
     )
 
 

@@ -168,12 +168,17 @@ class _View:
         fan = film.fan
         moved = {n: (x - fan.isocentre, y - fan.top) for n, (x, y) in film.points.items()}
         errors = standard_errors(film, evidence)
-        self.name = film.view
+        self.film = film
         self.errors = {name: errors.get(name, 0.0) for name in moved}
         self.points = {
             name: at + self.errors[name] * _drawn(rng, 2)
             for name, at in replace(film, points=moved).oriented().items()
         }
+
+    def check_sides(self, left: str, right: str) -> None:
+        """Refuse a left end that does not lie to the left: nothing can be placed by it."""
+        if self.points[left][0, 0] <= self.points[right][0, 0]:
+            raise self.film.contradiction(f"{left} does not lie to the left of {right}.")
 
     def mean(self, *names: str) -> tuple[Floats, float] | None:
         """The middle of some points and its standard error; None unless all are marked."""
@@ -317,6 +322,7 @@ class _Builder:
         seen = self._seen((front, back), (left, right))
         if seen is None:
             return None
+        self.frontal.check_sides(left, right)
         self._noted(f"{level} {plate.replace('_', ' ')}", level, seen)
         return front, back, left, right
 
@@ -343,7 +349,7 @@ class _Builder:
     def _middle(self, level: str) -> Floats | None:
         """A body's middle from whatever tells it on each view."""
         name = f"{level} body"
-        sides = [derived(v.points, v.name).get(name) for v in (self.lateral, self.frontal)]
+        sides = [derived(v.points, v.film.view).get(name) for v in (self.lateral, self.frontal)]
         if sides[0] is None or sides[1] is None:
             return None
         return self.pair.placed(sides[0], sides[1])
@@ -354,6 +360,7 @@ class _Builder:
         both = [f"{level} {side} {PEDICLE}" for side in SIDES]
         if not all(name in self.frontal.points for name in both):
             return UNMARKED
+        self.frontal.check_sides(*both)
         if all(name in self.lateral.points for name in both):
             return BOTH
         return MIDDLE if f"{level} {PEDICLE}" in self.lateral.points else FRONTAL
@@ -382,19 +389,24 @@ class _Builder:
         left, right = (self.frontal.points[f"{level} {side} {PEDICLE}"] for side in SIDES)
         half = (left[:, 0] - right[:, 0]) / 2
         z = (left[:, 1] + right[:, 1]) / 2
-        behind = back[:, 1]  # a first guess, of which nothing stays
-        for _ in range(_ROUNDS):
+
+        def across(behind: Floats) -> Floats:
             y = centre[:, 1] + behind
-            x = self.pair.frontal.widened(left[:, 0], y + half * turn) / 2
-            x += self.pair.frontal.widened(right[:, 0], y - half * turn) / 2
-            if depth is None:
-                seen = self.lateral.points[f"{level} {PEDICLE}"]
+            widened = self.pair.frontal.widened
+            to_left = widened(left[:, 0], y + half * turn)
+            return (to_left + widened(right[:, 0], y - half * turn)) / 2
+
+        if depth is None:
+            seen, x = self.lateral.points[f"{level} {PEDICLE}"], centre[:, 0]
+            for _ in range(_ROUNDS):
                 behind = self.pair.lateral.widened(-seen[:, 0], x) - centre[:, 1]
-            else:
-                straight = unit(back)
-                far = depth * 2 * np.linalg.norm(back, axis=1)
-                away = (x - centre[:, 0]) * straight[:, 0] + (z - centre[:, 2]) * straight[:, 2]
-                behind = (far - away) / straight[:, 1]
+                x = across(behind)
+        else:
+            # So far along the body's depth, then along its height to where they are seen.
+            up = np.sum([f.normal for f in faces.values()], axis=0)
+            over = (z - centre[:, 2] - 2 * depth * back[:, 2]) / up[:, 2]
+            behind = 2 * depth * back[:, 1] + over * up[:, 1]
+            x = across(behind)
         return np.asarray(-(x - centre[:, 0] + slope * (z - centre[:, 2])) / behind)
 
     def _depth(self) -> Floats:

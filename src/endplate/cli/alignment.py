@@ -16,7 +16,7 @@ from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.files import write_files
 from endplate.exchange.landmarks import Marked, marked
 from endplate.facts import Fact, InputProblem, Problem, in_order
-from endplate.report.html import fact_value
+from endplate.report.values import fact_value
 from endplate.vocabulary import concept
 
 

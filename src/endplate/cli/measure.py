@@ -29,7 +29,7 @@ from endplate.images.volume import Volume
 from endplate.levels import Level
 from endplate.posture import Posture
 from endplate.record import PatientRecord
-from endplate.report.html import fact_value
+from endplate.report.values import fact_value
 from endplate.vocabulary import concept
 
 

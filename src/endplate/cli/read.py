@@ -12,7 +12,7 @@ from endplate.cli.main import print_json
 from endplate.cli.output import console, problems_table, table
 from endplate.exchange.case import read_case
 from endplate.facts import InputProblem, Problem
-from endplate.report.html import fact_value
+from endplate.report.values import fact_value
 
 _MOST_SHOWN = 20
 

@@ -32,17 +32,16 @@ from endplate.alignment.landmarks import (
     canonical,
     names,
 )  # fmt: skip
-from endplate.exchange import points_slicer
 from endplate.exchange.fhir.read import source
 from endplate.exchange.typed import encoding
 from endplate.facts import InputProblem, Problem
-from endplate.images.landmarks import Landmark
 from endplate.posture import Posture
 
 if TYPE_CHECKING:
     from endplate.exchange.dicom.landmarks import Marks
     from endplate.exchange.dicom.radiograph import Film
     from endplate.exchange.dicom.series import Identity
+    from endplate.images.landmarks import Landmark
 
 # What can be said of a radiograph, in a file or beside it.
 SETTINGS = (
@@ -214,6 +213,7 @@ def marked(
         scan = path.parent / said["image"]
     if scan is not None:
         said = _of_scan(path.name, said, scan)
+        found.identity = found.identity or _whose(scan)
     return _radiograph(path.name, found, said, problems)
 
 
@@ -248,15 +248,8 @@ def _of_text(path: Path) -> _Read:
         value = source.parsed(text)
     except source.NotJson:
         value = None
-    if points_slicer.is_markups(value):
-        marked, problems = points_slicer.read(value, path.name)
-        points = [
-            _Point(
-                " ".join(p for p in (m.level, m.side, m.name) if p), m.position, m.error
-            )
-            for m in marked
-        ]  # fmt: skip
-        return _Read(points, {}, problems, in_mm=True)
+    if isinstance(value, dict) and isinstance(value.get("markups"), list):
+        return _of_slicer(value, path.name)
     if not isinstance(value, dict) or not isinstance(value.get("points"), dict):
         _refuse(path.name, "JSON with points, a CSV, or points of 3D Slicer", "it is none of them",
                 _PAGE)  # fmt: skip
@@ -268,6 +261,18 @@ def _of_text(path: Path) -> _Read:
     if (twice := _repeated(text)) is not None:
         _refuse(path.name, "each key once", f"it has {twice[:40]!r} twice", "Remove one of them.")
     return _Read(list(_of_json(path.name, value["points"])), says)
+
+
+def _of_slicer(value: Mapping[str, Any], name: str) -> _Read:
+    # It brings image labels with it, which are slow to import and seldom needed here.
+    from endplate.exchange import points_slicer  # noqa: PLC0415
+
+    marked, problems = points_slicer.read(value, name)
+    points = [
+        _Point(" ".join(p for p in (m.level, m.side, m.name) if p), m.position, m.error)
+        for m in marked
+    ]
+    return _Read(points, {}, problems, in_mm=True)
 
 
 def _of_json(name: str, points: Mapping[str, Any]) -> Iterator[_Point]:
@@ -592,6 +597,12 @@ def _of_scan(name: str, said: Mapping[str, Any], image: Path) -> dict[str, Any]:
         **header.settings, **said, "eos": {**header.eos, **own},
         "assumed": [key for key in header.assumed if key not in own],
     }  # fmt: skip
+
+
+def _whose(image: Path) -> Identity:
+    from endplate.exchange.dicom.series import identity  # noqa: PLC0415 - as above
+
+    return identity(image)
 
 
 def _alike(ours: Any, theirs: Any) -> bool:

@@ -21,6 +21,7 @@ from endplate.report.alignment import Section
 from endplate.report.bone import bone_panels
 from endplate.report.charts import ladder, ladder_table
 from endplate.report.geometry import geometry_tables
+from endplate.report.values import fact_value
 from endplate.rules import rows_of
 
 STAGES = {
@@ -159,24 +160,6 @@ def fact_name(fact: Fact) -> str:
     """A fact's concept with its level and side."""
     place = " ".join(p for p in (fact.level, fact.side) if p)
     return f"{concept_name(fact.what)}, {place}" if place else concept_name(fact.what)
-
-
-def fact_value(fact: Fact) -> str:
-    """A fact's value as it is printed, with its unit and interval."""
-    if isinstance(fact.value, bool):
-        return "yes" if fact.value else "no"
-    if isinstance(fact.value, str):
-        return fact.value.replace("_", " ")
-    known = vocabulary.concepts().get(fact.what)
-    decimals = known.decimals if known else 1
-    unit = {"1": "", "[hnsf'U]": " HU", "a": " years", "deg": "°", "mm2": " mm²"}.get(
-        fact.unit, f" {fact.unit}"
-    )
-    text = f"{fact.value:.{decimals}f}{unit}"
-    if fact.interval:
-        low, high = fact.interval
-        text += f" (95 % interval {low:.{decimals}f} to {high:.{decimals}f})"
-    return text
 
 
 def _places(row: Row) -> str:

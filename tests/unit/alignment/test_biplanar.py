@@ -15,6 +15,7 @@ from endplate.alignment.geometry import measure as measured_on_one
 from endplate.alignment.landmarks import Radiograph
 from endplate.alignment.space import built, turned_off
 from endplate.alignment.standing import IN_SPACE
+from endplate.facts import InputProblem
 from endplate.posture import Posture
 from unit.alignment import pairs
 
@@ -64,16 +65,6 @@ def test_a_point_nearer_to_the_source_is_seen_larger_and_never_higher():
     assert frontal == pytest.approx([-200 * 987 / 887, 50.0])
 
 
-@pytest.mark.parametrize("errors", [(0.2, 0.2), (0.2, 0.8)])
-def test_the_covariance_is_the_scatter_of_marking_again(errors):
-    rng = np.random.default_rng(4)
-    pair = pairs.pair()
-    places = pair.projected(np.array([60.0, -80.0, 30.0]))
-    drawn = [at + e * rng.standard_normal((40000, 2)) for at, e in zip(places, errors, strict=True)]
-    scatter = np.cov(pair.placed(*drawn, errors).T)
-    assert pair.covariance(*places, errors) == pytest.approx(scatter, rel=0.03, abs=4e-3)
-
-
 # -- phantoms ---------------------------------------------------------------------------------
 
 
@@ -93,6 +84,23 @@ def test_without_error_each_landmark_and_each_vertebra_is_found_where_it_is(
     for level, body in space.bodies.items():
         off = np.abs(away(body.axes[0], truth.vertebrae[level].axes)).max()
         assert off < (1e-5 if pedicles == "both" else 0.2)
+
+
+@pytest.mark.parametrize("degrees", [-35, 35])
+def test_from_pedicles_at_their_assumed_depth_a_vertebra_that_is_turned_far_is_found(degrees):
+    """Turned by more than half a right angle to the pictures, apices most of all."""
+    depth = GROUNDS.row("alignment.biplanar.pedicle_depth").number
+    curve = pairs.Scoliosis(
+        upper="T5", lower="T12", cobb=60.0, rotation=25.0, convex="left" if degrees > 0 else "right"
+    )
+    turned = {"scoliosis": curve, "turned": pairs.about(degrees)}
+    truth = pairs.truth(np.random.default_rng(5), **turned)
+    there = pairs.points(truth, pedicle=np.array([0.34, depth, 0.16]))
+    space = built(*pairs.films(there, pedicles="frontal"), GROUNDS)
+    for level, body in space.bodies.items():
+        assert np.abs(away(body.axes[0], truth.vertebrae[level].axes)).max() < 0.2, level
+    facing = [np.degrees(np.arctan2(v.axes[1, 0], v.axes[0, 0])) for v in truth.vertebrae.values()]
+    assert max(map(abs, facing)) > 45
 
 
 def test_the_pelvis_and_the_rotations_are_those_of_the_truth(person):
@@ -314,6 +322,25 @@ def test_pictures_that_do_not_begin_at_one_height_are_told_once(person):
     assert len(told) == 1 and "40 mm higher on the lateral" in told[0].says
     top = [films[0], replace(films[1], fan=replace(films[1].fan, top=-40.0))]
     assert "alignment.rows_apart" not in problems(top)
+
+
+def test_pictures_of_two_people_are_no_pair(person):
+    other = pairs.points(pairs.truth(np.random.default_rng(11)))
+    films = [pairs.films(person[1])[0], pairs.films(other)[1]]
+    found = biplanar.measure(*films, GROUNDS)
+    assert found.space is None and not found.facts
+    assert [p.problem for p in found.problems] == ["alignment.no_pair"]
+    assert "two people" in found.problems[0].says
+
+
+@pytest.mark.parametrize("what", ["L3 superior_endplate.{}", "L3 {} pedicle.centre"])
+@pytest.mark.parametrize("by", [0.0, 1.0])
+def test_a_left_end_that_does_not_lie_to_the_left_is_refused(person, what, by):
+    lateral, frontal = pairs.films(person[1])
+    x, y = frontal.points[what.format("right")]
+    odd = replace(frontal, points={**frontal.points, what.format("left"): (x - by, y + 4)})
+    with pytest.raises(InputProblem, match=r"L3 .*does not lie to the left"):
+        biplanar.measure(lateral, odd, GROUNDS)
 
 
 def test_without_pedicles_rotation_is_not_given_and_the_rest_is_less_certain(person):

@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 
 from endplate import codec, evidence
-from endplate.alignment import actions, compensation, model, plan_search, plan_targets, planning
+from endplate.alignment import (
+    actions,
+    compensation,
+    model,
+    osteotomy_angle,
+    plan_search,
+    plan_targets,
+    planning,
+)
 from endplate.alignment.geometry import measure
 from endplate.alignment.model import Spine
 from endplate.alignment.plan_search import Limits
 from endplate.facts import Fact, InputProblem
 from endplate.levels import Level, span
+from endplate.posture import Posture
 from unit.alignment import spines
 from unit.alignment.test_plan_actions import film, spine
 
@@ -29,7 +38,7 @@ def flat(seed=1, drop=25.0, tilt=12.0, without=(), **said):
     """A spine whose lumbar discs have lost their lordosis, over a pelvis that turned back."""
     found = spine(seed, **said)
     for disc in ("L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1"):
-        lost = actions.read(f"osteotomy {disc} grade=1 angle={-drop / 5}")
+        lost = actions.Osteotomy(level=span(disc), grade=1, angle=-drop / 5)
         found = actions.applied([lost], found, GROUNDS)
     points = {
         name: at
@@ -174,7 +183,9 @@ def test_every_assumption_stands_beside_the_one_that_was_chosen():
     assert none.assumed.pelvic_tilt is None and none.sagittal_vertical_axis is None
 
 
-@pytest.mark.parametrize("text", ["", "pt", "pt=", "pt=x", "pt=nan", "now", "current=3"])
+@pytest.mark.parametrize(
+    "text", ["", "pt", "pt=", "pt=x", "pt=nan", "pt=91", "pt=-61", "now", "current=3"]
+)
 def test_a_compensation_that_is_none_is_refused(text):
     with pytest.raises(InputProblem, match="compensation"):
         compensation.read(text)
@@ -277,6 +288,35 @@ def test_overcorrection_is_said_for_the_age_and_not_without_one():
             assert all(not w.verified for w in said)
     (unknown,) = about(made(case(before), PSO), "overcorrection")
     assert "unknown" in unknown.says
+
+
+def test_the_size_of_a_plan_is_said():
+    texts = ("osteotomy L3 grade=3 angle=25", "osteotomy L4-L5 grade=2 angle=8", "fuse T10-S1")
+    plan = made(case(flat(1)), *texts)
+    assert (plan.degrees, plan.levels, plan.grade) == (33.0, 2, 3)
+    assert plan.says.endswith("In all 33° at 2 levels; highest osteotomy grade 3.")
+    cages = made(case(flat(1)), "cage L4-L5 lordosis=0", "cage L5-S1 lordosis=0")
+    assert cages.degrees == pytest.approx(sum(abs(a.correction) for a in cages.actions))
+    assert cages.grade == 0 and cages.says.endswith("levels; no osteotomy.")
+    assert "In all" not in made(case(flat(1))).says
+
+
+def test_c7_brought_behind_the_sacrum_is_said_on_both_sides_of_it():
+    before = flat(1)
+    there = osteotomy_angle.at(Level.L3, before, GROUNDS).exact
+    for more, told in ((-0.5, 0), (0.5, 1)):
+        plan = made(case(before), f"osteotomy L3 grade=4 angle={there + more:.10g}")
+        assert len(said := about(plan, "sagittal vertical axis")) == told
+        assert all("by 4 mm" in w.says or "by 3 mm" in w.says for w in said)
+    lying = flat(1, posture=Posture.SUPINE)
+    assert not about(made(case(lying, "PI-LL=..10"), PSO), "sagittal vertical axis")
+
+
+def test_a_fusion_that_ends_at_a_vertebra_that_is_not_marked_says_so():
+    before = flat(1, without=["T10 "])
+    text = "fuse T10-S1"
+    assert "T10 is not marked" in about(made(case(before), text), text)[0].says
+    assert not about(made(case(flat(1)), text), text)
 
 
 def test_gap_describes_the_planned_spine_and_names_its_validation():
@@ -445,6 +485,22 @@ def test_what_cannot_be_reached_says_by_how_much_and_which_limit_is_in_the_way()
     assert residual.planned == pytest.approx(closest, abs=1e-9)
     assert "optimal" not in codec.encode(found).decode().lower()
     assert "closest to the targets within the limits" in found[0].says
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (-25, "Only gains of lordosis are searched for"),
+        (25, "several, given up together, would do"),
+        (170, "not reached without any of the limits either"),
+    ],
+)
+def test_where_no_limit_is_in_the_way_alone_it_is_said_whether_all_are(gain, said):
+    before = flat(1)
+    aim = before.values(*LORDOSIS)[0] + gain
+    narrow = Limits(levels=span("L5-S1"), grade=0, most=3.0)
+    found, (problem,) = plan_search.plans(case(before, f"LL={aim - 2:.2f}..{aim + 2:.2f}"), narrow)
+    assert said in problem.says and not found[0].reached
 
 
 def test_tilt_cannot_be_planned_where_it_is_taken_to_stay():
