@@ -153,8 +153,8 @@ def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Ca
     films.measure(evidence or shipped())
     files += [FileRead(*one) for one in films.files]
     _facts_of_reports(reports, films, intake, files, folder)
-    films.say_whose()
     images = _series(listed.series, intake, files, today)
+    films.say_whose()
     masks = [
         _mask([path], settings.get("labels", "auto"), intake, files, folder)
         for path in listed.segmentations

@@ -89,6 +89,9 @@ class CaseLandmarks:
                 continue
             if marks.on:
                 self._read_marks(path, marks, pictures)
+            elif path in states:
+                says = "no mark on an image that is named as a landmark"
+                self.files.append((self._name(path), "presentation state, not used", says))
 
     def _read_marks(self, path: Path, marks: Marks, pictures: Mapping[str, Path]) -> None:
         """One film for each image that is marked, as far as the case holds several."""
