@@ -242,52 +242,68 @@ def test_marks_that_lack_something_are_a_problem_of_their_file(case, capfd, writ
     assert {f["source"] for f in measured(found).values()} == {"points.json"}
 
 
-def test_damaged_files_of_every_kind_are_problems_of_their_own(case, capfd):
-    """Bytes exchanged, cut off, doubled: no defect, and what is whole is measured."""
-    rng = random.Random(5)
-    (case / "record.json").write_text(json.dumps(
-        {"resourceType": "Patient", "id": "p", "gender": "female", "birthDate": "1957-02-03"}
-    ))  # fmt: skip
-    whole = json_file(case, "whole.json", on="2019-01-01")
-    made = case.parent / "made"
-    made.mkdir()
-    image = film(made)
-    marked_as_report(made, image, pixels()).rename(made / "report.dcm")
-    marked_as_state(made, image, pixels()).rename(made / "state.dcm")
-    json_file(made, "points.json")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One file of each kind that holds landmarks, and the image of two of them."""
+    folder = tmp_path_factory.mktemp("made")
+    image = film(folder)
+    marked_as_report(folder, image, pixels()).rename(folder / "report.dcm")
+    marked_as_state(folder, image, pixels()).rename(folder / "state.dcm")
+    json_file(folder)
     lines = "".join(f"{n},{x},{y}\n" for n, (x, y) in pixels().items())
-    (made / "points.csv").write_text(
-        f"# view: lateral\n# calibration: uncalibrated\npoint,x,y\n{lines}"
-    )
+    head = "# view: lateral\n# calibration: uncalibrated\npoint,x,y\n"
+    (folder / "points.csv").write_text(head + lines)
     slicer = [
         Landmark.at(n.split(" ", 1)[-1], [0.0, -x, y], level=n.split()[0])
         for n, (x, y) in SOME.items() if n[0] in "CLS"
     ]  # fmt: skip
-    (made / "side.mrk.json").write_bytes(points_slicer.written(slicer))
-    files = [p for p in made.iterdir() if p.name != "film.dcm"]
-    for _ in range(40):
-        for path in files:
-            content = bytearray(path.read_bytes())
-            for _ in range(rng.randint(1, 6)):
-                content[rng.randrange(len(content))] = rng.randrange(256)
-            if rng.random() < 0.4:
-                content = content[: rng.randrange(len(content))]
-            if rng.random() < 0.1:
-                content = content + content
-            (case / path.name).write_bytes(content)
-        (case / "film.dcm").write_bytes(image.read_bytes())
-        code = main(["read", str(case), "--on", "2026-06-01", "--json"])
-        printed = capfd.readouterr()
-        if code == UNUSABLE:  # a birth date or an identifier that was changed is another person's
-            assert "more than one person" in printed.err or "cannot be read" in printed.err
-            continue
-        assert code == DONE, printed.err
-        found = json.loads(printed.out)
-        assert any(f["source"] == whole.name for f in measured(found).values())
-        listed = {f["name"] for f in found["files"]}
-        listed |= {p["where"] for p in (*found["problems"], *found["ignored"])}
-        for name in (path.name for path in files):  # a DICOM object goes by its series at least
-            told = name in listed or (name.endswith(".dcm") and any("Series" in n for n in listed))
-            assert told, (name, listed)
-        for problem in found["problems"]:
-            assert problem["says"].endswith((".", ")")) and problem["where"]
+    (folder / "side.mrk.json").write_bytes(points_slicer.written(slicer))
+    return sorted(folder.iterdir())
+
+
+def damaged(content, rng):
+    content = bytearray(content)
+    for _ in range(rng.randint(1, 6)):
+        content[rng.randrange(min(len(content), 20000))] = rng.randrange(256)
+    if rng.random() < 0.4:
+        content = content[: rng.randrange(len(content))]
+    return bytes(content * 2 if rng.random() < 0.1 else content)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_damaged_files_of_every_kind_are_problems_of_their_own(case, capfd, made, seed):
+    """Bytes exchanged, cut off, doubled: no defect, and what is whole is measured."""
+    rng = random.Random(seed)
+    (case / "case.toml").unlink()
+    whole = json_file(case, "whole.json", on="2019-01-01")
+    for path in made:
+        content = path.read_bytes()
+        keep = path.name == "film.dcm" and seed % 2
+        (case / path.name).write_bytes(content if keep else damaged(content, rng))
+    code = main(["read", str(case), "--on", "2026-06-01", "--json"])
+    printed = capfd.readouterr()
+    if code == UNUSABLE:  # an identifier that was changed is another person's
+        assert "more than one person" in printed.err
+        return
+    assert code == DONE, printed.err
+    found = json.loads(printed.out)
+    assert any(f["source"] == whole.name for f in measured(found).values())
+    told = [p["where"] for p in (*found["problems"], *found["ignored"])]
+    told += [f["name"] for f in found["files"]]
+    for name in (path.name for path in made):  # a DICOM object goes by its series at least
+        by_series = name.endswith(".dcm") and any(where.startswith("Series") for where in told)
+        assert by_series or name in told, (name, told)
+    for problem in found["problems"]:
+        assert problem["says"].endswith(".") and problem["where"]
+
+
+@pytest.mark.parametrize("content", ["{", '{"points": {"L1 superior_endplate.anterior": [1, 2'])
+def test_landmarks_that_are_no_json_any_more_do_not_end_a_run(case, capfd, content):
+    saved(slices(hounsfield()), case / "ct")
+    (case / "case.toml").unlink()
+    (case / "points.json").write_text(content)
+    if content == "{":  # it may have been the record
+        assert "the only record cannot be read" in refused(case, capfd)
+        return
+    (problem,) = [p for p in read(case, capfd)["problems"] if p["where"] == "points.json"]
+    assert problem["problem"] == "alignment.landmarks_not_used"

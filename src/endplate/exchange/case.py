@@ -33,6 +33,9 @@ _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
 _LANDMARKS = (*_TABLES, ".txt")
+# A file that is no JSON any more was one of landmarks if it has one of these.
+_OF_LANDMARKS = (b'"points"', b'"controlPoints"', b"_endplate.", b"femoral_head.")
+_DAMAGED = object()
 _OWN = "an output of Endplate itself, and no source of facts"
 
 
@@ -224,7 +227,7 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
             found.landmarks.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
             value = _telling(path)
-            if landmarks.is_landmarks(value):
+            if value is _DAMAGED or landmarks.is_landmarks(value):
                 found.landmarks.append(path)
                 continue
             to = found.own if _is_own_output(value) else found.fhir
@@ -248,8 +251,10 @@ def _telling(path: Path) -> Any:
         text = source.document(path)
         may_be = any(mark in text for mark in (b"endplate", b'"points"', *points.TELLTALES))
         return source.parsed(text) if may_be else None
-    except (source.Unreadable, source.NotJson):
+    except source.Unreadable:
         return None  # the reader of records says why
+    except source.NotJson:
+        return _DAMAGED if any(mark in text for mark in _OF_LANDMARKS) else None
 
 
 def _is_own_output(value: Any) -> bool:

@@ -142,8 +142,20 @@ class CaseLandmarks:
             return
         self._read.append(replace(found, film=replace(found.film, name=name)))
         self._paths[name] = [path]
-        seen = (path, found.scan, found.image and found.image.file.path)
-        self._used |= {one for one in seen if one is not None}
+        self._used.add(path.resolve())
+        for picture in (found.scan, found.image and found.image.file.path):
+            if picture is not None:
+                self._list_picture(picture, name)
+
+    def _list_picture(self, picture: Path, name: str) -> None:
+        """Name a picture whose header was read, once, unless it lies outside the case."""
+        picture = picture.resolve()
+        mine = self._folder.resolve()
+        if picture in self._used or not picture.is_relative_to(mine):
+            return
+        self._used.add(picture)
+        says = f"its header was read for {name}"
+        self.files.append((picture.relative_to(mine).as_posix(), "radiograph (DICOM)", says))
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
@@ -176,7 +188,9 @@ class CaseLandmarks:
     def left_aside(self, listed: Found) -> tuple[Problem, ...]:
         """What listing DICOM files left aside, without those that landmarks were read of."""
         used = Counter(
-            source_of(h.text("SeriesInstanceUID")) for h in listed.others if h.path in self._used
+            source_of(h.text("SeriesInstanceUID"))
+            for h in listed.others
+            if h.path.resolve() in self._used
         )
         found = []
         for noted in listed.understood.ignored:
@@ -271,7 +285,7 @@ class CaseLandmarks:
 
     def were_read(self, path: Path) -> bool:
         """Whether landmarks were read of a file."""
-        return path in self._used
+        return path.resolve() in self._used
 
 
 def _how_much_it_says(one: Marked) -> tuple[bool, ...]:
