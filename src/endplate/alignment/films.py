@@ -189,7 +189,7 @@ def _asked(
             one.upper, told[one], film.points, (_NOT_RECORDED,) if one is doubtful else ()
         )
     ]  # fmt: skip
-    if asked:
+    if told:
         return asked, []
     return [], [Problem(
         problem="alignment.junction_undated", where=film.name,

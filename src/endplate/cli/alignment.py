@@ -171,10 +171,10 @@ def of_films(files: Sequence[Path], given: Given) -> Films:
 
 def _instrumented(text: str) -> Level:
     found = level_given("--upper-instrumented", text)
-    if found >= Level.S1:
+    if not Level.C3 <= found < Level.S1:  # landmarks begin at C2
         raise InputProblem(
-            "--upper-instrumented: cannot be used. A vertebra above S1 is needed; got another. "
-            "Correct it."
+            "--upper-instrumented: cannot be used. A vertebra from C3 to L6 is needed; got "
+            "another. Correct it."
         )
     return found
 

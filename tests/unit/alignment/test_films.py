@@ -124,6 +124,7 @@ def test_without_its_endplates_it_is_said():
 def test_at_the_top_of_the_spine_there_is_less_to_measure(upper, count):
     found = measure([film()], GROUNDS, [Operation(upper=upper, undated="after")])
     assert sum(f.what.startswith("junction.") for f in found.facts) == count
+    assert "alignment.junction_undated" not in {p.problem for p in found.problems}
 
 
 def test_a_thirteenth_rib_counts():
