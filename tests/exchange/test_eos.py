@@ -309,3 +309,81 @@ def test_one_view_of_a_pair_is_measured_as_it_is(tmp_path, seen, capfd):
     answer = json.loads(capfd.readouterr().out)
     assert "biplanar" not in answer
     assert {f["method"] for f in answer["facts"]} == {"endplate.alignment_from_landmarks/1"}
+
+
+# -- in a case --------------------------------------------------------------------------------
+
+
+def of_case(folder, capfd):
+    (folder / "case.toml").write_text(
+        '[landmarks."lateral.json"]\non = 2026-01-31\n[landmarks."frontal.json"]\non = 2026-01-31\n'
+    )
+    assert main(["read", str(folder), "--on", "2026-06-01", "--json"]) == DONE
+    return json.loads(capfd.readouterr().out)
+
+
+def number(facts):
+    return {(f["what"], f.get("level"), f["method"]): f["value"] for f in facts if "method" in f}
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_a_case_gives_of_a_pair_what_the_command_gives(tmp_path, seen, capfd, with_images):
+    pixels, _ = seen
+    if with_images:
+        paths = [
+            written(tmp_path, v, pixels[v], image=dicom(tmp_path, v).name)
+            for v in ("lateral", "frontal")
+        ]
+    else:
+        paths = with_eos(tmp_path, pixels)
+    found = of_case(tmp_path, capfd)
+    assert main(["alignment", "measure", *map(str, paths), "--json"]) == DONE
+    assert number(found["facts"]) == number(json.loads(capfd.readouterr().out)["facts"])
+    in_space = [f for f in found["facts"] if f.get("method") == IN_SPACE]
+    assert {f["source"] for f in in_space} == {"lateral.json, frontal.json"}
+    kinds = {f["name"]: f["kind"] for f in found["files"]}
+    assert kinds["lateral.json, frontal.json"] == "landmarks (pair in space)"
+    assert found["ignored"] == []  # the pictures were not left aside
+
+
+def test_the_rules_of_a_case_take_what_was_measured_in_space(tmp_path, seen, capfd):
+    case, out = tmp_path / "case", tmp_path / "out"
+    case.mkdir()
+    (case / "case.toml").write_text('[person]\nage = { value = 60, unit = "a" }\n')
+    with_eos(case, seen[0])
+    answers = []
+    for _ in ("both", "lateral alone"):
+        assert main(["plan", str(case), "--out", str(out), "--on", "2026-06-01", "--json"]) == DONE
+        answers.append(json.loads(capfd.readouterr().out))
+        (case / "frontal.json").unlink(missing_ok=True)
+    for rule in ("alignment.gap", "alignment.srs_schwab", "alignment.ideal_lordosis"):
+        methods = []
+        for answer in answers:
+            (one,) = [f for f in answer["findings"] if f["rule"] == rule]
+            assert one["status"] == "answered"
+            methods.append({
+                f["method"] for f in one["because"]
+                if f["what"] in ("pelvis.pelvic_incidence", "spine.lumbar_lordosis")
+            })  # fmt: skip
+        assert methods == [{IN_SPACE}, {"endplate.alignment_from_landmarks/1"}], rule
+
+
+def test_a_scanner_s_picture_of_another_person_ends_the_run(tmp_path, seen, capfd):
+    changed = ({"PatientBirthDate": "19570203"}, {"PatientBirthDate": "19580203"})
+    for view, more in zip(("lateral", "frontal"), changed, strict=True):
+        written(tmp_path, view, seen[0][view], image=dicom(tmp_path, view, **more).name)
+    assert main(["read", str(tmp_path)]) == UNUSABLE
+    assert "different birth date" in capfd.readouterr().err
+    paths = [str(tmp_path / f"{v}.json") for v in ("lateral", "frontal")]
+    assert main(["alignment", "measure", *paths]) == UNUSABLE
+    assert "different birth date" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["classify", "targets", "plan"])
+def test_every_command_takes_a_pair(tmp_path, seen, capfd, command):
+    images = [f"--eos-{v}={dicom(tmp_path, v)}" for v in ("lateral", "frontal")]
+    paths = [str(written(tmp_path, v, seen[0][v])) for v in ("lateral", "frontal")]
+    more = ["--age", "60", "--on", "2026-06-01"]
+    assert main(["alignment", command, *paths, *images, *more, "--json"]) == DONE
+    answer = json.loads(capfd.readouterr().out)
+    assert IN_SPACE in {f.get("method") for f in answer["facts"]}

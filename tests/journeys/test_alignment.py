@@ -93,6 +93,23 @@ def test_what_cannot_be_used_is_said_and_nothing_is_written(tmp_path, capfd, arg
     assert not out.exists()
 
 
+@pytest.mark.parametrize("level", ["C2", "S1", "T99", ""])
+def test_an_upper_instrumented_vertebra_that_is_none_is_said(both, capfd, level):
+    arguments = ["--upper-instrumented", level]
+    assert main(["alignment", "measure", both[0], *arguments]) == UNUSABLE
+    assert capfd.readouterr().err.startswith("--upper-instrumented: ")
+
+
+def test_a_film_after_a_fusion_and_the_angle_typed_from_before_tell_of_kyphosis(both, capfd):
+    arguments = ["--upper-instrumented", "T10", "pja_before=-40", "--on", "2026-06-01", "--json"]
+    assert main(["alignment", "classify", both[0], *arguments]) == DONE
+    answer = json.loads(capfd.readouterr().out)
+    (pjk,) = [f for f in answer["findings"] if f["rule"] == "alignment.pjk"]
+    (angle,) = [f["value"] for f in answer["facts"] if f["what"] == "junction.pja"]
+    assert pjk["status"] == "answered"
+    assert pjk["parts"]["change"] == pytest.approx(angle + 40)
+
+
 def test_two_files_of_one_view_and_files_that_give_nothing(both, tmp_path, capfd):
     assert main(["alignment", "measure", both[0], both[0]]) == UNUSABLE
     assert "both are lateral" in capfd.readouterr().err

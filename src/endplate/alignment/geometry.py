@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from endplate.alignment.landmarks import (
 from endplate.cobb import LEAST_SPAN, Curve, curves
 from endplate.evidence import Evidence
 from endplate.facts import Fact, Problem, Side, in_order
-from endplate.levels import Level
+from endplate.levels import Column, Level
 from endplate.posture import UPRIGHT
 
 METHOD = "endplate.alignment_from_landmarks/1"
@@ -129,8 +130,8 @@ class Parameter:
         The derived points (`derived`) that are the formula's arguments, in order.
     plumb
         Whether it is taken against the plumb line, which only an upright person has.
-    details
-        Words about it.
+    details, doubts
+        Words about it, and why it is doubtful whoever measures it.
     """
 
     what: str
@@ -140,6 +141,7 @@ class Parameter:
     side: Side | None = None
     plumb: bool = False
     details: Mapping[str, float | str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 def _plate(level: str, which: str = "superior") -> str:
@@ -275,6 +277,30 @@ def _frontal() -> Iterator[Parameter]:
 
 
 PARAMETERS = {"lateral": tuple(_lateral()), "frontal": tuple(_frontal())}
+JUNCTION = "junction."
+
+
+def of_the_junction(
+    upper: Level,
+    when: Literal["before", "after"],
+    points: Collection[str],
+    doubts: tuple[str, ...] = (),
+) -> Iterator[Parameter]:
+    """The angles above an upper instrumented vertebra, before an operation or after it.
+
+    From the lower endplate of that vertebra to the upper one of the first and second above it.
+    """
+    seen = {Level(first) for p in points if (first := p.split(" ")[0]) in Level.__members__}
+    column, above = Column.of({upper, *seen}), upper
+    for what in ("pja_uiv1", "pja"):
+        if (found := column.above(above)) is None:
+            return
+        above = found
+        yield Parameter(
+            what=f"{JUNCTION}{what}{'_before' if when == 'before' else ''}", of=kyphosis,
+            needs=(_plate(above), _plate(upper, "inferior")), level=f"{above}-{upper}",
+            details={"upper_instrumented": upper.value}, doubts=doubts,
+        )  # fmt: skip
 
 
 def derived(points: Mapping[str, Floats], view: str) -> dict[str, Floats]:
@@ -309,7 +335,7 @@ def _heads(points: Collection[str]) -> list[str]:
 
 def rests_on(fact: Fact, points: Collection[str], view: str) -> tuple[str, ...]:
     """The marked points that a parameter of one radiograph was measured on."""
-    if fact.what == "spine.coronal_cobb_angle":
+    if fact.what == "spine.coronal_cobb_angle" or fact.what.startswith(JUNCTION):
         first, last = str(fact.level).split("-")
         needs: tuple[str, ...] = (_plate(first), _lower(last))
     else:
@@ -338,8 +364,15 @@ def _marked(need: str, points: Collection[str], view: str) -> Sequence[str]:
 # -- measuring --------------------------------------------------------------------------------
 
 
-def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tuple[Problem, ...]]:
+def measure(
+    film: Radiograph, evidence: Evidence, more: Sequence[Parameter] = ()
+) -> tuple[tuple[Fact, ...], tuple[Problem, ...]]:
     """Every parameter that the landmarks of a radiograph give, and what they do not and why.
+
+    Parameters
+    ----------
+    more
+        What is asked for beside `PARAMETERS`.
 
     Raises
     ------
@@ -351,9 +384,9 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
     stack = derived(_moved(points, errors), film.view)
     one_head = film.view == "lateral" and HIPS not in points and len(_heads(points)) == 1
     facts, without = [], _Without()
-    for parameter in PARAMETERS[film.view]:
+    for parameter in (*PARAMETERS[film.view], *more):
         if missing := [n for n in parameter.needs if n not in stack]:
-            without.points(parameter, missing)
+            without.points(parameter, missing, is_asked=parameter in more)
             continue
         if parameter.plumb and film.posture not in UPRIGHT:
             without.upright.append(parameter.what)
@@ -367,6 +400,7 @@ def measure(film: Radiograph, evidence: Evidence) -> tuple[tuple[Fact, ...], tup
             without.ratio.append(parameter.what)
             continue
         fact = _fact(parameter, film, values, unit, with_error=bool(errors))
+        fact = fact.doubted(*parameter.doubts)
         facts.append(fact.doubted(_ONE_HEAD) if one_head and _HIPS in parameter.needs else fact)
     _believable(film, facts, stack)
     if film.view == "frontal":
@@ -526,8 +560,11 @@ class _Without:
         self.ratio: list[str] = []
         self.by_point: dict[str, list[str]] = {}
 
-    def points(self, parameter: Parameter, missing: list[str]) -> None:
+    def points(self, parameter: Parameter, missing: list[str], *, is_asked: bool) -> None:
         """One parameter that lacks points. Of sides, and of levels in general, none need be."""
+        if is_asked:
+            self.by_point.setdefault(" and ".join(missing), []).append(parameter.what)
+            return
         general = parameter.what in ("spine.vertebral_tilt", "spine.vertebral_pelvic_angle")
         if not general and parameter.side is None and len(missing) == 1:
             self.by_point.setdefault(missing[0], []).append(parameter.what)

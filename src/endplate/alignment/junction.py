@@ -38,10 +38,24 @@ _HOLDERS = {
 Answer = tuple[bool | None, tuple[str, ...]]
 
 
-def _upright(patient: Patient, what: str) -> Fact | None:
-    """The newest standing measurement; angles lying down are not those of the definitions."""
-    upright = (f for f in patient.facts(what) if posture_of(patient, f) is Posture.STANDING)
+def _upright(patient: Patient, what: str, at: Fact | None = None) -> Fact | None:
+    """The newest standing measurement; angles lying down are not those of the definitions.
+
+    `at`: an angle of the junction that is meant; those of another level are passed over.
+    """
+    upright = (
+        f for f in patient.facts(what)
+        if posture_of(patient, f) is Posture.STANDING
+        and (at is None or None in (at.level, f.level) or at.level == f.level)
+    )  # fmt: skip
     return next(upright, None)
+
+
+def _change(patient: Patient, what: str, before: str) -> float | None:
+    """How much an angle grew from before an operation to after it."""
+    angle = _upright(patient, what)
+    earlier = _upright(patient, before, angle)
+    return None if angle is None or earlier is None else angle.number - earlier.number
 
 
 @rule("alignment.pjk", reads=(*_PJK, POSTURE), scores="pjk", needs=(_ANGLE, _BEFORE))
@@ -55,14 +69,16 @@ def pjk(patient: Patient, evidence: Evidence) -> Finding | None:
     Differs     the definitions differ in level, angle and change; the default is a choice
     """
     given = [f for what in _PJK for f in patient.facts(what)]
-    if not given:
-        return None
+    if not any(f.what not in (_BEFORE, _BEFORE_1) for f in given):
+        return None  # before an operation nobody asks
     answers = {name: _defined(name, patient, evidence) for name in _HOLDERS}
     default = evidence.choice("alignment.pjk_definition").use
     met, missing = answers[default]
+    at = {_BEFORE: _upright(patient, _ANGLE), _BEFORE_1: _upright(patient, _ANGLE_1)}
     because = tuple(
-        f for what in _PJK if (f := _upright(patient, what) or _plain(patient, what)) is not None
-    )
+        f for what in _PJK
+        if (f := _upright(patient, what, at.get(what)) or _plain(patient, what)) is not None
+    )  # fmt: skip
     positions = tuple(
         Position(
             holder=_HOLDERS[name],
@@ -72,7 +88,11 @@ def pjk(patient: Patient, evidence: Evidence) -> Finding | None:
         )
         for name, (yes, lacking) in answers.items()
     )
-    parts: dict[str, PartValue] = {name: yes for name, (yes, _) in answers.items()}
+    parts: dict[str, PartValue] = {
+        **{name: yes for name, (yes, _) in answers.items()},
+        "change": _change(patient, _ANGLE, _BEFORE),
+        "change_uiv1": _change(patient, _ANGLE_1, _BEFORE_1),
+    }
     rows = (*evidence.under(f"alignment.pjk.{default}."), evidence.row("alignment.pjk_incidence"))
     if met is None:
         other = " It is defined on standing radiographs." if _refused(patient) else ""
@@ -143,7 +163,7 @@ def _with_change(
     """An angle and a change: an angle that is too small decides alone."""
     if reached is False:
         return False, ()
-    earlier = _upright(patient, before)
+    earlier = _upright(patient, before, angle)
     missing = tuple(w for w, f in ((what, angle), (before, earlier)) if f is None)
     if angle is None or earlier is None:
         return None, missing

@@ -7,17 +7,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from endplate import evidence
+from endplate import evidence, levels
+from endplate.alignment import films as together
+from endplate.alignment.films import Operation
 from endplate.alignment.geometry import METHOD
-from endplate.alignment.geometry import measure as measured
 from endplate.alignment.landmarks import Radiograph
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.exchange.files import write_files
 from endplate.exchange.landmarks import Marked, marked
-from endplate.facts import Fact, InputProblem, Problem, in_order
+from endplate.facts import Fact, InputProblem, Problem
+from endplate.levels import Level
 from endplate.report.values import fact_value
 from endplate.vocabulary import concept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What was said of films beside their files.
+
+    Attributes
+    ----------
+    said
+        Whichever of `endplate.exchange.landmarks.SETTINGS` was said.
+    images
+        The radiographs as DICOM files.
+    scans
+        View → the slot scanner's DICOM picture.
+    upper
+        The upper instrumented vertebra that is seen on them.
+    """
+
+    said: Mapping[str, Any] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    scans: Mapping[str, Path] = field(default_factory=dict)
+    upper: str | None = None
 
 
 @dataclass(slots=True)
@@ -26,6 +50,8 @@ class Films:
 
     Attributes
     ----------
+    of_view
+        What each view gives alone.
     facts
         Of each view alone, and of both in space where a slot scanner took them.
     more
@@ -44,37 +70,22 @@ class Films:
         return [one.film for one in self.marked.values()]
 
 
-def measure(
-    files: Sequence[Path],
-    given: Mapping[str, Any],
-    out: Path | None,
-    images: Sequence[Path] = (),
-    scans: Mapping[str, Path] | None = None,
-    *,
-    as_json: bool,
-) -> None:
+def measure(files: Sequence[Path], given: Given, out: Path | None, *, as_json: bool) -> None:
     """Measure the landmarks of one person's radiographs, one file per view, and print.
 
-    Parameters
-    ----------
-    given
-        What was said beside the files (`endplate.exchange.landmarks.SETTINGS`).
-    images
-        The radiographs, whose measurements are written as DICOM reports as well.
-    scans
-        View → the slot scanner's DICOM picture, where it was given.
+    Of the images that are given the measurements are written as DICOM reports as well.
 
     Raises
     ------
     InputProblem
         If a file cannot be used, two are of one view, or their landmarks give nothing.
     """
-    if images and out is None:
+    if given.images and out is None:
         raise InputProblem(
             "--sr: cannot be written. A folder for the DICOM report is needed; --out is not there. "
             "Give --out DIR."
         )
-    found = of_films(files, given, images, scans)
+    found = of_films(files, given)
     if out is not None:
         content = envelope(facts=found.facts, problems=found.problems, **found.more)
         write_files(out, {"alignment.json": content, **_pictures(found), **_reports(found)})
@@ -115,12 +126,7 @@ def _reports(found: Films) -> dict[str, bytes]:
     }
 
 
-def of_films(
-    files: Sequence[Path],
-    given: Mapping[str, Any],
-    images: Sequence[Path] = (),
-    scans: Mapping[str, Path] | None = None,
-) -> Films:
+def of_films(files: Sequence[Path], given: Given) -> Films:
     """Everything that the landmarks of one person's radiographs give, and what they do not.
 
     Raises
@@ -128,42 +134,66 @@ def of_films(
     InputProblem
         If a file cannot be used, two are of one view, or their landmarks give nothing.
     """
-    grounds = evidence.shipped()
+    operations = ()
+    if given.upper is not None:
+        operations = (Operation(upper=_instrumented(given.upper), undated="after"),)
     found = Films()
-    for one in _marked(files, given, images, scans or {}):
+    for one in _marked(files, given.said, given.images, given.scans):
         film = one.film
         if film.view in found.marked:
             raise InputProblem(
-                f"{film.name}: cannot be measured beside {found.marked[film.view].film.name}. One "
-                f"file of each view is needed; both are {film.view}. Measure one at a time."
+                f"{film.name}: cannot be used beside {found.marked[film.view].film.name}. One "
+                f"file of each view is needed; both are {film.view}. Take one at a time."
             )
-        facts, missing = measured(film, grounds)
-        found.marked[film.view], found.of_view[film.view] = one, facts
-        found.problems += [*one.problems, *missing]
-    facts = [f for of_one in found.of_view.values() for f in of_one]
-    if len(found.marked) > 1 and any(film.fan is not None for film in found.films):
-        facts = _in_space(found, facts)
-    if not facts:
+        found.marked[film.view] = one
+        found.problems += one.problems
+    measured = together.measure(found.films, evidence.shipped(), operations)
+    for film, facts in zip(found.films, measured.of_film, strict=True):
+        if isinstance(facts, InputProblem):
+            raise facts
+        found.of_view[film.view] = facts
+    found.problems += measured.problems
+    if not measured.facts:
         why = next((p.says for p in found.problems), "No landmark that is needed is there.")
         raise InputProblem(
             f"{', '.join(film.name for film in found.films)}: nothing could be measured. The "
             f"landmarks of at least one parameter are needed; {why[0].lower()}{why[1:]} Mark more "
             f"of them."
         )
-    found.facts = in_order(facts)
+    found.facts = measured.facts
+    if measured.spaces:
+        from endplate.alignment.biplanar import described
+
+        (space,) = measured.spaces.values()  # of one film of each view there is one pair
+        found.more = {"biplanar": described(space)}
     return found
 
 
-def _in_space(found: Films, facts: Sequence[Fact]) -> list[Fact]:
-    """The facts with what both films of a slot scanner give together."""
-    from endplate.alignment import biplanar
+def _instrumented(text: str) -> Level:
+    found = level_given("--upper-instrumented", text)
+    if not Level.C3 <= found < Level.S1:  # landmarks begin at C2
+        raise InputProblem(
+            "--upper-instrumented: cannot be used. A vertebra from C3 to L6 is needed; got "
+            "another. Correct it."
+        )
+    return found
 
-    lateral, frontal = (found.marked[view].film for view in ("lateral", "frontal"))
-    together = biplanar.measure(lateral, frontal, evidence.shipped())
-    found.problems += together.problems
-    if together.space is not None:
-        found.more = {"biplanar": biplanar.described(together.space)}
-    return [*biplanar.corrected(facts, together.lengths), *together.facts]
+
+def level_given(option: str, text: str) -> Level:
+    """The vertebra that an option names.
+
+    Raises
+    ------
+    InputProblem
+        If it names none.
+    """
+    try:
+        return levels.level(text)
+    except ValueError:
+        raise InputProblem(
+            f"{option}: is not understood. One level such as T10 is needed; got another. Correct "
+            f"it."
+        ) from None
 
 
 def _marked(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from rich.console import Console
@@ -15,7 +14,7 @@ from endplate.alignment.aims import Target, targets_of
 from endplate.alignment.norms import Norm, norms_of
 from endplate.alignment.together import RULE as NOT_STANDING
 from endplate.alignment.together import told_once
-from endplate.cli.alignment import of_films
+from endplate.cli.alignment import Given, of_films
 from endplate.cli.main import print_json
 from endplate.cli.output import console, overrides_table, problems_table, table
 from endplate.evidence import Evidence
@@ -42,7 +41,7 @@ class Said(Struct, frozen=True, kw_only=True):
     """What was said on the command line: landmark files, values, and about the radiographs."""
 
     words: Sequence[str]
-    given: Mapping[str, Any]
+    given: Given
     age: float | None = None
     sex: str | None = None
     on: date

@@ -13,18 +13,17 @@ from rich.console import Console
 
 from endplate import codec, evidence, levels
 from endplate.alignment import actions, compensation, osteotomy_angle, plan_targets, planning
-from endplate.alignment.geometry import measure
 from endplate.alignment.landmarks import Radiograph
 from endplate.alignment.model import Spine
 from endplate.alignment.planning import Case, Plan
+from endplate.cli.alignment import Given, level_given, of_films
 from endplate.cli.main import print_json
 from endplate.cli.output import console, envelope, problems_table, table
 from endplate.evidence import Evidence
 from endplate.exchange.files import write_files
 from endplate.exchange.intake import Intake
-from endplate.exchange.landmarks import read
 from endplate.exchange.typed import read_case_file
-from endplate.facts import Fact, InputProblem, Problem, in_order
+from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding
 from endplate.levels import Level, Span
 from endplate.report import alignment_plan
@@ -54,7 +53,7 @@ class Request:
 
 def plan(
     files: Sequence[Path],
-    given: Mapping[str, Any],
+    given: Given,
     request: Request,
     on: date,
     out: Path | None,
@@ -63,31 +62,29 @@ def plan(
 ) -> None:
     """Plan on the landmarks of one person's radiographs, and print.
 
-    Parameters
-    ----------
-    given
-        What was said beside the files (`endplate.exchange.landmarks.SETTINGS`).
-
     Raises
     ------
     InputProblem
         If a file cannot be used, a limit or an action is not understood, or nothing can be planned.
     """
     grounds = evidence.shipped()
-    films, noted = _films(files, given)
-    facts: list[Fact] = []
-    problems = [*noted]
-    for film in films.values():
-        found, missing = measure(film, grounds)
-        facts += found
-        problems += missing
+    found = of_films(files, given)
+    films = {view: one.film for view, one in found.marked.items()}
+    if "lateral" not in films:
+        raise InputProblem(
+            f"{', '.join(p.name for p in files)}: cannot be planned on. The landmarks of a lateral "
+            f"radiograph are needed; there are none. Give that file as well."
+        )
+    # The model moves in the plane of each picture, so that what was measured there is its start.
+    facts = [f for of_one in found.of_view.values() for f in of_one]
+    problems = [*found.problems]
     case, findings, more = _case(films, facts, request, on, grounds)
     problems += more
     made, unreached, searched = _plans(case, request, grounds)
     problems += unreached
     findings += _of_the_bone(made, request, on, case, grounds)
     parts: dict[str, Any] = {
-        "facts": [*in_order(facts)], "findings": findings, "problems": problems,
+        "facts": found.facts, "findings": findings, "problems": problems,
         "targets": [{
             "target": t.name, "says": f"{t.says} {t.range_says}", "low": t.low, "high": t.high,
             "unit": t.unit, "rests_on": t.rests_on,
@@ -111,28 +108,6 @@ def plan(
         print_json(**parts)
     else:
         _printed(told, out)
-
-
-def _films(
-    files: Sequence[Path], given: Mapping[str, Any]
-) -> tuple[dict[str, Radiograph], list[Problem]]:
-    films: dict[str, Radiograph] = {}
-    problems: list[Problem] = []
-    for path in files:
-        film, noted = read(path, given)
-        if film.view in films:
-            raise InputProblem(
-                f"{path.name}: cannot be planned on beside {films[film.view].name}. One file of "
-                f"each view is needed; both are {film.view}. Plan on one at a time."
-            )
-        films[film.view] = film
-        problems += noted
-    if "lateral" not in films:
-        raise InputProblem(
-            f"{', '.join(p.name for p in files)}: cannot be planned on. The landmarks of a lateral "
-            f"radiograph are needed; there are none. Give that file as well."
-        )
-    return films, problems
 
 
 def _case(
@@ -183,8 +158,8 @@ def _plans(
         approaches=_approaches(request.approaches) or usual.approaches,
         grade=usual.grade if request.grade is None else request.grade,
         most=request.most,
-        upper=_level("--upper", request.upper),
-        lower=_level("--lower", request.lower),
+        upper=None if request.upper is None else level_given("--upper", request.upper),
+        lower=None if request.lower is None else level_given("--lower", request.lower),
     )
     _agree(limits.upper, limits.lower, request)
     made, unreached = plan_search.plans(case, limits)
@@ -226,17 +201,6 @@ def _span(text: str) -> Span:
             "another. Correct it."
         )
     return found
-
-
-def _level(option: str, text: str | None) -> Level | None:
-    if text is None:
-        return None
-    try:
-        return levels.level(text)
-    except ValueError:
-        raise InputProblem(
-            f"{option}: is not understood. One level such as T10 is needed; got another."
-        ) from None
 
 
 def _approaches(texts: Sequence[str]) -> tuple[Any, ...]:

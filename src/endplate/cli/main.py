@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -189,22 +192,11 @@ def measure(
     command.measure(request, out, earlier=earlier, as_json=json)
 
 
-alignment = typer.Typer(
-    help="How a whole spine stands over the hips, from landmarks of radiographs.",
-    no_args_is_help=True,
-)
-app.add_typer(alignment, name="alignment")
+# -- alignment ------------------------------------------------------------------------------------
 
 
-@alignment.command("measure")
-def alignment_measure(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE …",
-            help="Landmarks: JSON, CSV, 3D Slicer, DICOM SR or GSPS; one per view.",
-        ),
-    ],
+def _given(
+    *,
     view: Annotated[str | None, typer.Option(help="lateral or frontal.")] = None,
     posture: Annotated[
         str | None, typer.Option(help="standing, sitting, supine, prone or lateral.")
@@ -216,7 +208,7 @@ def alignment_measure(
         float | None, typer.Option(help="How much larger the patient is at the detector.")
     ] = None,
     uncalibrated: Annotated[
-        bool, typer.Option("--uncalibrated", help="No length is known: measure angles alone.")
+        bool, typer.Option("--uncalibrated", help="No length is known: angles alone.")
     ] = False,
     anterior: Annotated[
         str | None, typer.Option(help="Side of the picture that the person faces: left, right.")
@@ -240,9 +232,75 @@ def alignment_measure(
     sr: Annotated[
         list[Path] | None,
         typer.Option(
-            "--sr", metavar="IMAGE.dcm", help="The radiograph: its DICOM report is written too."
+            "--sr",
+            metavar="IMAGE.dcm",
+            help="The radiograph that was marked; 'measure' writes its DICOM report too.",
         ),
     ] = None,
+) -> dict[str, Any]:
+    """What every command about films can be told beside their files."""
+    pictures = {"lateral": eos_lateral, "frontal": eos_frontal}
+    return {
+        "said": {
+            "view": view, "posture": posture, "pixel_spacing": pixel_spacing,
+            "magnification": magnification, "anterior": anterior, "patient_left": patient_left,
+            "calibration": "uncalibrated" if uncalibrated else None,
+            "landmark_error": landmark_error,
+        },
+        "images": tuple(sr or ()),
+        "scans": {name: path for name, path in pictures.items() if path is not None},
+    }  # fmt: skip
+
+
+def _about_films(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of `_given` after its own; it takes what they say as `given`."""
+    shared = inspect.signature(_given, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        given = _given(**{name: options.pop(name) for name in shared})
+        command(**options, given=given)
+
+    every = [p for p in own.values() if p.name != "given"] + [*shared.values()]
+    by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in every]
+    run.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
+    return run
+
+
+alignment = typer.Typer(
+    help="How a whole spine stands over the hips, from landmarks of radiographs.",
+    no_args_is_help=True,
+)
+app.add_typer(alignment, name="alignment")
+
+LandmarkFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE …", help="Landmarks: JSON, CSV, 3D Slicer, DICOM SR or GSPS; one per view."
+    ),
+]
+Words = Annotated[
+    list[str], typer.Argument(metavar="FILE … [KEY=VALUE …]", help="Landmarks; typed values.")
+]
+Age = Annotated[float | None, typer.Option("--age", help="Age in years.")]
+Sex = Annotated[str | None, typer.Option("--sex", help="female, male or other.")]
+Instrumented = Annotated[
+    str | None,
+    typer.Option(
+        "--upper-instrumented",
+        metavar="LEVEL",
+        help="Upper instrumented vertebra on the film: the junction above it is measured.",
+    ),
+]
+
+
+@alignment.command("measure")
+@_about_films
+def alignment_measure(
+    files: LandmarkFiles,
+    given: dict[str, Any],
+    upper_instrumented: Instrumented = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write JSON and pictures here.", readable=False),
@@ -252,108 +310,58 @@ def alignment_measure(
     """Measure alignment on landmarks of standing radiographs: incidence, tilts, angles, offsets."""
     from endplate.cli import alignment as command
 
-    given = {
-        "view": view, "posture": posture, "pixel_spacing": pixel_spacing,
-        "magnification": magnification, "calibration": "uncalibrated" if uncalibrated else None,
-        "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
-    }  # fmt: skip
-    pictures = {"lateral": eos_lateral, "frontal": eos_frontal}
-    scans = {name: path for name, path in pictures.items() if path is not None}
-    command.measure(files, given, out, sr or (), scans, as_json=json)
-
-
-# What can be said of radiographs beside their files; `_of_films` gathers it.
-Words = Annotated[
-    list[str], typer.Argument(metavar="FILE … [KEY=VALUE …]", help="Landmarks; typed values.")
-]
-ViewOption = Annotated[str | None, typer.Option("--view", help="lateral or frontal.")]
-PostureOption = Annotated[
-    str | None,
-    typer.Option("--posture", help="standing, sitting, supine, prone or lateral."),
-]
-Spacing = Annotated[
-    float | None, typer.Option("--pixel-spacing", help="mm per pixel at the detector.")
-]
-Magnification = Annotated[
-    float | None,
-    typer.Option("--magnification", help="How much larger the patient is at the detector."),
-]
-Uncalibrated = Annotated[
-    bool, typer.Option("--uncalibrated", help="No length is known: measure angles alone.")
-]
-Anterior = Annotated[
-    str | None,
-    typer.Option("--anterior", help="Side of the picture that the person faces: left, right."),
-]
-PatientLeft = Annotated[
-    str | None,
-    typer.Option("--patient-left", help="Side of the picture with the patient's left."),
-]
-PointError = Annotated[
-    str | None,
-    typer.Option("--landmark-error", help="Standard error of a point: '1.5 mm' or '3 px'."),
-]
-Age = Annotated[float | None, typer.Option("--age", help="Age in years.")]
-Sex = Annotated[str | None, typer.Option("--sex", help="female, male or other.")]
+    command.measure(files, command.Given(**given, upper=upper_instrumented), out, as_json=json)
 
 
 @alignment.command("classify")
+@_about_films
 def alignment_classify(
-    words: Words, age: Age = None, sex: Sex = None, view: ViewOption = None,
-    posture: PostureOption = None, pixel_spacing: Spacing = None,
-    magnification: Magnification = None, uncalibrated: Uncalibrated = False,
-    anterior: Anterior = None, patient_left: PatientLeft = None,
-    landmark_error: PointError = None, on: Day = None, evidence: ClinicFile = None,
+    words: Words,
+    given: dict[str, Any],
+    age: Age = None,
+    sex: Sex = None,
+    upper_instrumented: Instrumented = None,
+    on: Day = None,
+    evidence: ClinicFile = None,
     json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Give every class and score that landmarks allow, and say why the others cannot be given."""
     from endplate.cli import alignment_classes as command
 
-    command.classify(command.Said(
-        words=words, age=age, sex=sex, on=day(on), clinic_file=evidence,
-        given=_of_films(view, posture, pixel_spacing, magnification, uncalibrated, anterior,
-                        patient_left, landmark_error),
-    ), as_json=json)  # fmt: skip
+    films = command.Given(**given, upper=upper_instrumented)
+    command.classify(
+        command.Said(words=words, given=films, age=age, sex=sex, on=day(on), clinic_file=evidence),
+        as_json=json,
+    )
 
 
 @alignment.command("targets")
+@_about_films
 def alignment_targets(
-    words: Words, age: Age = None, sex: Sex = None, view: ViewOption = None,
-    posture: PostureOption = None, pixel_spacing: Spacing = None,
-    magnification: Magnification = None, uncalibrated: Uncalibrated = False,
-    anterior: Anterior = None, patient_left: PatientLeft = None,
-    landmark_error: PointError = None, on: Day = None, evidence: ClinicFile = None,
+    words: Words,
+    given: dict[str, Any],
+    age: Age = None,
+    sex: Sex = None,
+    on: Day = None,
+    evidence: ClinicFile = None,
     json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show every published target of alignment side by side, and how far off each one is."""
     from endplate.cli import alignment_classes as command
 
-    command.targets(command.Said(
-        words=words, age=age, sex=sex, on=day(on), clinic_file=evidence,
-        given=_of_films(view, posture, pixel_spacing, magnification, uncalibrated, anterior,
-                        patient_left, landmark_error),
-    ), as_json=json)  # fmt: skip
-
-
-def _of_films(
-    view: str | None, posture: str | None, pixel_spacing: float | None,
-    magnification: float | None, uncalibrated: bool, anterior: str | None,
-    patient_left: str | None, landmark_error: str | None,
-) -> dict[str, Any]:  # fmt: skip
-    return {
-        "view": view, "posture": posture, "pixel_spacing": pixel_spacing,
-        "magnification": magnification, "calibration": "uncalibrated" if uncalibrated else None,
-        "anterior": anterior, "patient_left": patient_left, "landmark_error": landmark_error,
-    }  # fmt: skip
+    films = command.Given(**given)
+    command.targets(
+        command.Said(words=words, given=films, age=age, sex=sex, on=day(on), clinic_file=evidence),
+        as_json=json,
+    )
 
 
 @alignment.command("plan")
+@_about_films
 def alignment_plan(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE …", help="Landmarks: a lateral view, a frontal one if any."),
-    ],
-    age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
+    files: LandmarkFiles,
+    given: dict[str, Any],
+    age: Age = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -383,19 +391,6 @@ def alignment_plan(
     facts: Annotated[
         Path | None, typer.Option(metavar="CASE.toml", help="Facts of the person: bone density.")
     ] = None,
-    posture: Annotated[str | None, typer.Option(help="standing, sitting, supine …")] = None,
-    pixel_spacing: Annotated[
-        float | None, typer.Option("--pixel-spacing", help="mm per pixel at the detector.")
-    ] = None,
-    magnification: Annotated[
-        float | None, typer.Option(help="How much larger the patient is at the detector.")
-    ] = None,
-    uncalibrated: Annotated[
-        bool, typer.Option("--uncalibrated", help="No length is known: plan angles alone.")
-    ] = False,
-    anterior: Annotated[
-        str | None, typer.Option(help="Side of the picture that the person faces: left, right.")
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write a page, pictures, JSON.", readable=False),
@@ -406,17 +401,12 @@ def alignment_plan(
     """Plan a correction: closest to the targets within your limits, or what your actions do."""
     from endplate.cli import alignment_plan as command
 
-    given = {
-        "posture": posture, "pixel_spacing": pixel_spacing, "magnification": magnification,
-        "calibration": "uncalibrated" if uncalibrated else None,
-        "anterior": anterior,
-    }  # fmt: skip
     request = command.Request(
         age=age, targets=tuple(target or ()), levels=levels, approaches=tuple(approach or ()),
         grade=grade, most=most, upper=upper, lower=lower, compensation=compensation,
         thorax=thorax, actions=tuple(action or ()), facts=facts,
     )  # fmt: skip
-    command.plan(files, given, request, day(on), out, as_json=json)
+    command.plan(files, command.Given(**given), request, day(on), out, as_json=json)
 
 
 @app.command()

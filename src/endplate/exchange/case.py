@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
-from endplate.alignment.geometry import measure as measured_alignment
 from endplate.alignment.landmarks import Radiograph
 from endplate.evidence import Evidence, shipped
 from endplate.exchange import landmarks, nifti, nrrd, points, points_slicer, typed
 from endplate.exchange import masks as mask_files
+from endplate.exchange.case_landmarks import CaseLandmarks
 from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import Unreadable, is_dicom
 from endplate.exchange.dicom.report_reading import Report, read_report
@@ -32,6 +33,9 @@ _JSON = (".json", ".ndjson", ".jsonl")
 _PACKED = ("", ".gz", ".zst")
 _TABLES = (".csv", ".tsv")
 _LANDMARKS = (*_TABLES, ".txt")
+# A file that is no JSON any more was one of landmarks if it has one of these.
+_OF_LANDMARKS = (b'"points"', b'"controlPoints"', b"_endplate.", b"femoral_head.")
+_DAMAGED = object()
 _OWN = "an output of Endplate itself, and no source of facts"
 
 
@@ -139,10 +143,21 @@ def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Ca
         files.append(FileRead(_name(path, folder), "table", f"{len(intake.facts) - before} facts"))
     reading = _fhir(found.fhir, folder, intake, files, today)
     listed = dicom.find_series(found.dicom)
-    intake.add(listed.understood)
+    films = CaseLandmarks(intake, settings.get("landmarks", {}), folder)
+    for path in found.points:
+        if not films.takes_points(path):
+            _points(path, intake, files, folder)
+    for path in found.landmarks:
+        films.read(path)
+    films.read_dicom(listed)
+    intake.add(structs.replace(listed.understood, ignored=films.left_aside(listed)))
     reports = _reports(listed.reports, intake, files, folder)
-    one_person(reading, (*listed.series, *reports), intake)
+    one_person(reading, (*listed.series, *reports.values(), *films.whose), intake)
+    films.measure(evidence or shipped())
+    files += [FileRead(*one) for one in films.files]
+    _facts_of_reports(reports, films, intake, files, folder)
     images = _series(listed.series, intake, files, today)
+    films.say_whose()
     masks = [
         _mask([path], settings.get("labels", "auto"), intake, files, folder)
         for path in listed.segmentations
@@ -151,13 +166,6 @@ def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Ca
     images += [_volume(p, intake, files, folder) for p, is_mask in images_and_masks if not is_mask]
     for paths in _by_segmentation([p for p, is_mask in images_and_masks if is_mask]):
         masks.append(_mask(paths, settings.get("labels", "auto"), intake, files, folder))
-    films = _Films(intake, files, settings.get("landmarks", {}), evidence or shipped())
-    for path in found.points:
-        if not films.takes(path, _name(path, folder)):
-            _points(path, intake, files, folder)
-    for path in found.landmarks:
-        films.read(path, _name(path, folder))
-    films.measure()
     for path in found.own:
         intake.ignore("case.own_output", f"is {_OWN}.", _name(path, folder))
         files.append(FileRead(_name(path, folder), "not read", _OWN))
@@ -175,7 +183,7 @@ def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Ca
         files=tuple(files),
         images=tuple(images),
         masks=tuple(masks),
-        films=tuple(films.measured),
+        films=films.films,
         title=settings.get("title", ""),
         modality=settings.get("modality", ""),
         posture=settings.get("posture", ""),
@@ -219,7 +227,7 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
             found.landmarks.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
             value = _telling(path)
-            if landmarks.is_landmarks(value):
+            if value is _DAMAGED or landmarks.is_landmarks(value):
                 found.landmarks.append(path)
                 continue
             to = found.own if _is_own_output(value) else found.fhir
@@ -243,8 +251,10 @@ def _telling(path: Path) -> Any:
         text = source.document(path)
         may_be = any(mark in text for mark in (b"endplate", b'"points"', *points.TELLTALES))
         return source.parsed(text) if may_be else None
-    except (source.Unreadable, source.NotJson):
+    except source.Unreadable:
         return None  # the reader of records says why
+    except source.NotJson:
+        return _DAMAGED if any(mark in text for mark in _OF_LANDMARKS) else None
 
 
 def _is_own_output(value: Any) -> bool:
@@ -322,115 +332,6 @@ def _points(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> 
     files.append(FileRead(name, f"points ({program})", points.summary(found)))
 
 
-# -- landmarks of radiographs ---------------------------------------------------------------------
-
-
-class _Films:
-    """The case's files of landmarks: read one by one, then measured.
-
-    A file that cannot be used is a problem of that file, and the rest of the case goes on.
-    """
-
-    def __init__(
-        self, intake: Intake, files: list[FileRead], said: Mapping[str, Any], evidence: Evidence
-    ) -> None:
-        self.measured: list[Radiograph] = []
-        self._intake, self._files, self._evidence = intake, files, evidence
-        self._said = said
-        self._used: set[str] = set()
-        self._read: list[Radiograph] = []
-
-    def takes(self, path: Path, name: str) -> bool:
-        """Read points in mm as a radiograph's, where they are one's; else nothing was done.
-
-        Of a file of 3D Slicer somebody must have said so, or they must lie in one plane.
-        """
-        program, found, _ = points.read(path)
-        if program != points_slicer.NAME:
-            return False
-        if self._of(path, name) is None and not landmarks.lie_in_one_plane(found):
-            return False
-        self.read(path, name)
-        return True
-
-    def _of(self, path: Path, name: str) -> Mapping[str, Any] | None:
-        """What case.toml says of a file, by its place in the folder or by its name alone."""
-        for known in (name, path.name):
-            if known in self._said:
-                self._used.add(known)
-                said: Mapping[str, Any] = self._said[known]
-                return said
-        return None
-
-    def read(self, path: Path, name: str) -> None:
-        """Read one file, or note why it cannot be used."""
-        given = self._of(path, name) or {}
-        try:
-            odd = sorted(set(given) - set(landmarks.SETTINGS))
-            if odd:
-                raise InputProblem(
-                    f"{path.name}: cannot be used as landmarks. In case.toml it needs no other "
-                    f"keys than {', '.join(landmarks.SETTINGS)}; it has {odd[0]!r}. Correct it."
-                )
-            film, noted = landmarks.read(path, given)
-        except InputProblem as problem:
-            self._refuse(path.name, name, str(problem))
-            return
-        _note(self._intake, noted)
-        if film.on and self._intake.today and film.on > self._intake.today:
-            self._refuse(
-                path.name, name,
-                "It is dated in the future and was not used. Correct the date, or plan for a "
-                "later day.",
-            )  # fmt: skip
-            return
-        self._read.append(replace(film, name=name))
-
-    def _refuse(self, short: str, name: str, says: str) -> None:
-        says = says.removeprefix(f"{name}: ").removeprefix(f"{short}: ")
-        says = says[:1].upper() + says[1:]
-        where = f'What it does not say itself is said in case.toml, under [landmarks."{short}"].'
-        self._intake.problem("alignment.landmarks_not_used", says, name, (where,))
-        self._files.append(FileRead(name, "landmarks, not used", says))
-
-    def measure(self) -> None:
-        """Measure what was read; of two films that nothing tells apart neither is taken."""
-        for name in sorted(set(self._said) - self._used):
-            self._intake.problem(
-                "alignment.no_such_file",
-                "Names a file of landmarks that is not there, or is none; nothing was done.",
-                f"{typed.CASE_FILE}: landmarks.{name}",
-                ("Write the file's name as it stands in the folder.",),
-            )
-        alike: dict[tuple[Any, ...], list[Radiograph]] = {}
-        for film in self._read:
-            alike.setdefault((film.view, film.posture, film.on), []).append(film)
-        for (view, *_), films in alike.items():
-            for film in films:
-                if len(films) > 1:
-                    others = ", ".join(f.name for f in films if f is not film)
-                    says = (
-                        f"Is not the only {view} radiograph of its day and posture, and nothing "
-                        f"tells which to use; none was used. Leave one of them and take out "
-                        f"{others}, or write their days."
-                    )
-                    self._refuse(film.name, film.name, says)
-                    continue
-                self._measure(film)
-
-    def _measure(self, film: Radiograph) -> None:
-        try:
-            facts, missing = measured_alignment(film, self._evidence)
-        except InputProblem as problem:
-            self._refuse(film.name, film.name, str(problem))
-            return
-        self._intake.add(Understood(facts=facts, problems=missing))
-        if facts:
-            self.measured.append(film)
-        says = f"{len(facts)} facts from {len(film.points)} landmarks, {film.posture}"
-        self._files.append(FileRead(film.name, f"landmarks ({film.view} radiograph)", says))
-
-
 # -- images ---------------------------------------------------------------------------------------
 
 
@@ -459,23 +360,37 @@ def _series(
 
 def _reports(
     paths: Sequence[Path], intake: Intake, files: list[FileRead], folder: Path
-) -> list[Report]:
-    """The structured reports, each with its facts."""
-    found = []
+) -> dict[Path, Report]:
+    """The structured reports that can be read."""
+    found = {}
     for path in paths:
-        name = _name(path, folder)
         try:
-            report = read_report(path, intake.today)
+            found[path] = read_report(path, intake.today)
         except Unreadable as problem:
+            name = _name(path, folder)
             says = f"{problem.says} It was left out."
             intake.problem(problem.problem, says, name, ("Export or copy the file again.",))
             files.append(FileRead(name, "DICOM report, not used", problem.says))
-            continue
-        intake.add(report.understood)
-        count = len(report.understood.facts)
-        files.append(FileRead(name, "DICOM report", f"{count} facts"))
-        found.append(report)
     return found
+
+
+def _facts_of_reports(
+    reports: Mapping[Path, Report],
+    films: CaseLandmarks,
+    intake: Intake,
+    files: list[FileRead],
+    folder: Path,
+) -> None:
+    """Take in the reports' facts, without those that were measured anew on their landmarks."""
+    for path, report in reports.items():
+        understood = report.understood
+        facts, ignored = films.not_measured_again(path, understood.facts), understood.ignored
+        if films.were_read(path):
+            ignored = tuple(p for p in ignored if p.problem != "dicom.report_without_measurements")
+        intake.add(structs.replace(understood, facts=facts, ignored=ignored))
+        known = len(understood.facts) - len(facts)
+        says = f"{len(facts)} facts" + (f"; {known} measured anew" if known else "")
+        files.append(FileRead(_name(path, folder), "DICOM report", says))
 
 
 def _volume(path: Path, intake: Intake, files: list[FileRead], folder: Path) -> CaseImage:

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -110,8 +110,10 @@ class Marked:
         What was said of the radiograph, in the file, by its image, or beside them.
     image
         Its DICOM image, where there is one.
+    scan
+        The slot scanner's picture, where its header was read.
     identity
-        Whose it is, by its image or the object that marks it.
+        Whose it is, by its picture or the object that marks it.
     """
 
     film: Radiograph
@@ -119,6 +121,7 @@ class Marked:
     pixels: Mapping[str, tuple[float, float, float | None]]
     said: Mapping[str, Any]
     image: Film | None = None
+    scan: Path | None = None
     identity: Identity | None = field(default=None, repr=False)
 
 
@@ -184,6 +187,7 @@ def marked(
     given: Mapping[str, Any] | None = None,
     images: Sequence[Film] = (),
     scans: Mapping[str, Path] | None = None,
+    marks: Marks | None = None,
 ) -> Marked:
     """The landmarks in a file, with the picture that they were marked on.
 
@@ -196,6 +200,8 @@ def marked(
         beside it as well.
     scans
         View → the DICOM picture of a slot scanner that its points were marked on.
+    marks
+        What a DICOM object marks, where it was read already.
 
     Raises
     ------
@@ -203,7 +209,7 @@ def marked(
         If it cannot be read, says what cannot be, or leaves open what must be known.
     """
     given = given or {}
-    found = _content(path, given, images)
+    found = _content(path, given, images) if marks is None else _marks(path, marks, given, images)
     said, problems = _said(path.name, found, given, is_slot=bool(scans))
     if "view" not in said:
         _refuse(path.name, "whether it is a lateral or a frontal radiograph", "it does not say",
@@ -211,10 +217,11 @@ def marked(
     scan = (scans or {}).get(said["view"])
     if scan is None and "image" in said:
         scan = path.parent / said["image"]
-    if scan is not None:
-        said = _of_scan(path.name, said, scan)
-        found.identity = found.identity or _whose(scan)
-    return _radiograph(path.name, found, said, problems)
+    if scan is None:
+        return _radiograph(path.name, found, said, problems)
+    said = _of_scan(path.name, said, scan)
+    made = _radiograph(path.name, found, said, problems)
+    return replace(made, scan=scan, identity=_whose(path.name, made.identity, scan))
 
 
 # -- reading ----------------------------------------------------------------------------------
@@ -375,14 +382,16 @@ def _is_number(value: Any) -> bool:
 
 def _is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its name or its first bytes."""
-    with path.open("rb") as file:
-        start = file.read(132)
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError:
+        return False  # the reader of text says why
     return path.suffix.lower() == ".dcm" or start[128:] == b"DICM"
 
 
 def _of_dicom(path: Path, given: Mapping[str, Any], images: Sequence[Film]) -> _Read:
-    """The marks of a structured report or a presentation state on one image, with that image."""
-    from endplate.exchange.dicom import landmarks, radiograph  # noqa: PLC0415 - slow to import
+    from endplate.exchange.dicom import landmarks  # noqa: PLC0415 - slow to import
     from endplate.exchange.dicom.files import Unreadable  # noqa: PLC0415
 
     try:
@@ -391,6 +400,13 @@ def _of_dicom(path: Path, given: Mapping[str, Any], images: Sequence[Film]) -> _
         _refuse(path.name, "a structured report or a presentation state with landmarks",
                 problem.says[0].lower() + problem.says[1:].rstrip("."),
                 "Give the object that was made where they were marked.")  # fmt: skip
+    return _marks(path, marks, given, images)
+
+
+def _marks(path: Path, marks: Marks, given: Mapping[str, Any], images: Sequence[Film]) -> _Read:
+    """The marks of a structured report or a presentation state on one image, with that image."""
+    from endplate.exchange.dicom import radiograph  # noqa: PLC0415 - slow to import
+
     problems = tuple(
         Problem(
             problem="alignment.mark_left_aside", where=path.name, count=count,
@@ -599,10 +615,17 @@ def _of_scan(name: str, said: Mapping[str, Any], image: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _whose(image: Path) -> Identity:
-    from endplate.exchange.dicom.series import identity  # noqa: PLC0415 - as above
+def _whose(name: str, known: Identity | None, scan: Path) -> Identity:
+    """Whose a slot scanner's picture is, which is nobody else's than what was marked on it."""
+    from endplate.exchange.dicom.series import identity  # noqa: PLC0415 - slow to import
 
-    return identity(image)
+    found = identity(scan)
+    if known is not None and (why := known.contradicts(found)):
+        raise InputProblem(
+            f"{name}: cannot be used with its image {scan.name}. Both must be of one person; they "
+            f"have different {' and '.join(why)}. Check whose they are."
+        )
+    return found
 
 
 def _alike(ours: Any, theirs: Any) -> bool:

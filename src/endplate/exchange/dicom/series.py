@@ -132,7 +132,7 @@ class Series:
     @property
     def source(self) -> str:
         """How facts and problems name this series."""
-        return _source(self.uid, self.part)
+        return source_of(self.uid, self.part)
 
     @property
     def slice_spacing(self) -> float | None:
@@ -181,6 +181,8 @@ class Found(NamedTuple):
         CT and MR volumes, usable or not.
     segmentations, reports
         Files that hold a DICOM segmentation, or a structured report.
+    others
+        What was set aside as no CT or MR image: radiographs and presentation states among it.
     understood
         Problems with files and series, and what was set aside on purpose.
     """
@@ -189,6 +191,7 @@ class Found(NamedTuple):
     segmentations: tuple[Path, ...]
     understood: Understood
     reports: tuple[Path, ...] = ()
+    others: tuple[Header, ...] = ()
 
 
 def find_series(paths: Iterable[Path] | Path) -> Found:
@@ -199,7 +202,7 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
     paths = [paths] if isinstance(paths, Path) else list(paths)
     intake = Intake()
     groups: dict[tuple[Any, ...], list[Frame]] = {}
-    segmentations, reports = [], []
+    segmentations, reports, others = [], [], []
     for path in paths:
         if not path.exists():
             intake.problem("dicom.no_such_file", "There is no such file or folder.", path.name)
@@ -212,7 +215,9 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
                     segmentations.append(path)
                 elif file.kind in _REPORTS:
                     reports.append(path)
-                elif not _set_aside(file, intake):
+                elif _set_aside(file, intake):
+                    others.append(file)
+                else:
                     form(file)
                     planes = frames(file)
                     groups.setdefault(_group(file), []).extend(planes)
@@ -226,7 +231,7 @@ def find_series(paths: Iterable[Path] | Path) -> Found:
         series = tuple(one for group in groups.values() for one in _volumes(group))
     for noted in dict.fromkeys(problem for one in series for problem in one.problems):
         intake.problem(noted.problem, noted.says, noted.where, noted.try_)
-    return Found(series, tuple(segmentations), intake.understood(), tuple(reports))
+    return Found(series, tuple(segmentations), intake.understood(), tuple(reports), tuple(others))
 
 
 def _group(file: Header) -> tuple[Any, ...]:
@@ -241,7 +246,7 @@ def _group(file: Header) -> tuple[Any, ...]:
 def _set_aside(file: Header, intake: Intake) -> bool:
     """Whether a file is no image for measuring; if so, it is noted why."""
     kind, modality = file.kind, file.text("Modality")
-    source = _source(file.text("SeriesInstanceUID"))
+    source = source_of(file.text("SeriesInstanceUID"))
     if kind not in _IMAGES:
         if kind or modality not in ("CT", "MR"):
             name = kind.name if kind else modality or "unknown object"
@@ -265,7 +270,8 @@ def _set_aside(file: Header, intake: Intake) -> bool:
     return False
 
 
-def _source(uid: str, part: str = "") -> str:
+def source_of(uid: str, part: str = "") -> str:
+    """How facts and problems name a series, or one of its volumes."""
     text = f"SeriesInstanceUID {uid}" if uid else "Series without a UID"
     return f"{text}, volume {part}" if part else text
 
@@ -273,7 +279,7 @@ def _source(uid: str, part: str = "") -> str:
 def _volumes(planes: list[Frame]) -> list[Series]:
     """The volumes that the planes of one series make up, in the order of their first files."""
     uid = planes[0].text("SeriesInstanceUID")
-    faults = Faults(_source(uid))
+    faults = Faults(source_of(uid))
     if not uid:
         faults.say(
             "dicom.no_series_uid",
@@ -291,7 +297,7 @@ def _series(planes: list[Frame], part: str, known: list[Problem], is_placed: boo
     """One volume: checked, ordered, with its affine; or with the reason why it is none."""
     first = planes[0]
     uid = first.text("SeriesInstanceUID")
-    faults = Faults(_source(uid, part), known)
+    faults = Faults(source_of(uid, part), known)
     _check_persons(planes, faults)
     _check_values(planes, faults)
     how, doubtful = acquisition(planes, faults.source)
