@@ -13,6 +13,7 @@ from endplate.alignment.proportion import lordosis_distribution
 from endplate.alignment.standing import (
     LOWER_LORDOSIS,
     LUMBAR_LORDOSIS,
+    MISMATCH,
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     SACRAL_SLOPE,
@@ -34,7 +35,6 @@ from endplate.facts import Fact
 from endplate.record import Patient
 from endplate.vocabulary import concept
 
-MISMATCH = "spine.pelvic_incidence_lumbar_lordosis_mismatch"
 VERTICAL_AXIS = "spine.sagittal_vertical_axis"
 _INDEX = "spine.lordosis_distribution_index"
 _TILT = "spine.global_tilt"
