@@ -230,7 +230,10 @@ def not_answered(
     reasons = _of_another_posture(measured)
     if measured.earlier:
         names = _listed(called(f.what) for f in measured.earlier)
-        reasons.append(f"{names} not measured on the same day as the others")
+        many = len(measured.earlier) > 1
+        reasons.append(
+            f"{names} {'were' if many else 'was'} not measured on the same day as the others"
+        )
     told = {f.what for f, _ in measured.refused} | {f.what for f in measured.earlier}
     lacking = [w for w in (*measured.missing, *also_missing) if w not in told]
     if lacking:
@@ -260,12 +263,8 @@ def _of_another_posture(measured: Standing) -> list[str]:
     if not by_posture:
         return []
     parts = [
-        f"{_listed(names)} "
-        + (
-            "in a posture that is not stated"
-            if posture is Posture.UNKNOWN
-            else f"measured {_IN_WORDS[posture]}"
-        )
+        f"{_listed(names)} {'was' if len(names) == 1 else 'were'} measured "
+        f"{_IN_WORDS.get(posture, 'in a posture that is not stated')}"
         for posture, names in by_posture.items()
     ]
     return [f"it is defined on standing radiographs, and {_listed(parts)}"]
