@@ -67,6 +67,10 @@ def osteoporotic() -> PatientBuilder:
     )
 
 
+# What is measured on an image holds for its day, and does not end.
+_MEASURED = ("ct.", "mr.", "vertebra.")
+
+
 @cache
 def generated() -> tuple[PatientRecord, ...]:
     """Records with every concept there is, again and again, in every shape a fact can have."""
@@ -105,9 +109,9 @@ def _any_fact(what: str, chance: random.Random) -> Fact:
         value = chance.choice(["L3", "L4-S1"])
     elif concept.kind == "text":
         value = chance.choice(["some words", "weitere Wörter"])
-    elif value and chance.random() < 0.2:
+    elif value and chance.random() < 0.2 and not what.startswith(_MEASURED):
         more["until"] = ON - timedelta(days=chance.choice([-30, 0, 1]))
-    measured = what.startswith(("ct.", "mr.", "vertebra."))
+    measured = what.startswith(_MEASURED)
     if measured:
         more["level"] = chance.choice(["L1", "L6", "T13", "L4-L5", "T10-L2"])
         more["side"] = chance.choice([None, "left", "right"])

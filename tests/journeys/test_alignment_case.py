@@ -116,8 +116,9 @@ def test_a_film_in_no_posture_answers_no_score_for_standing_people(case, tmp_pat
     (case / "standing-lateral.csv").unlink()
     (case / "lateral.json").write_text(as_json(LATERAL, posture="unknown"))
     plan, report = planned(case, tmp_path / "out")
-    gap = next(f for f in plan["findings"] if f["rule"] == "alignment.gap")
-    assert gap["status"] == "unknown" and "posture that is not stated" in gap["says"]
+    (told,) = [f for f in plan["findings"] if f["rule"] == "alignment.not_standing"]
+    assert told["status"] == "unknown" and "GAP score" in told["says"]
+    assert not any(f["rule"] == "alignment.gap" for f in plan["findings"])
     assert "posture not stated" in report
 
 

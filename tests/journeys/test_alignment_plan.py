@@ -47,8 +47,11 @@ def test_a_plan_measured_again_has_the_numbers_that_were_predicted(
     assert {"endplate", "facts", "findings", "problems", "plans", "targets"} <= set(told)
     (plan,) = told["plans"]
     files = sorted(p.name for p in out.iterdir())
-    assert files == ["alignment-plan.json", "plan-1.frontal.json", "plan-1.lateral.json"]
-    planned = [str(out / n) for n in files[1:]]
+    assert files == [
+        "alignment-plan.html", "alignment-plan.json", "plan-1.frontal.json", "plan-1.frontal.svg",
+        "plan-1.lateral.json", "plan-1.parameters.svg", "plan-1.svg",
+    ]  # fmt: skip
+    planned = [str(out / f"plan-1.{view}.json") for view in ("frontal", "lateral")]
     assert main(["alignment", "measure", *planned, "--json"]) == DONE
     again = json.loads(capfd.readouterr().out)
     assert by_name(again["facts"]) == by_name(plan["predicted"])
@@ -58,7 +61,7 @@ def test_a_plan_measured_again_has_the_numbers_that_were_predicted(
     by = sum(a["correction"] for a in plan["actions"])
     assert by_name(plan["predicted"])[key] - now[key] == pytest.approx(by)
     assert json.loads((out / "alignment-plan.json").read_text())["plans"] == told["plans"]
-    assert json.loads((out / files[2]).read_text()) == plan["landmarks"]["lateral"]
+    assert json.loads((out / "plan-1.lateral.json").read_text()) == plan["landmarks"]["lateral"]
 
 
 def test_the_search_names_actions_that_give_the_same_plan_again(lateral, capfd):
@@ -73,12 +76,25 @@ def test_the_search_names_actions_that_give_the_same_plan_again(lateral, capfd):
     assert "optimal" not in json.dumps(told).lower()
 
 
-def test_a_table_for_people_says_what_changes_and_what_to_know(lateral, capfd):
-    assert main(["alignment", "plan", lateral, "--age", "70", "--action", PSO]) == DONE
+def test_the_terminal_compares_plans_in_few_columns_and_says_what_to_know(lateral, tmp_path, capfd):
+    given = ["--age", "70", "--target", "LL=60..64", "--levels", "L2-S1", "--grade", "3"]
+    assert main(["alignment", "plan", lateral, *given]) == DONE
     text = capfd.readouterr().out
-    for word in ("current", "planned", "L1 pelvic angle", "pelvis", "thorax", "Full balance"):
+    assert max(map(len, text.splitlines())) <= 96
+    told = answer(capfd, lateral, *given)
+    for plan in told["plans"]:
+        assert f"{plan['name']}: every target is in range" in text
+        assert all(f"- {a['text']}" in text for a in plan["actions"])
+    assert text.count("Targets") == text.count("Main parameters") == 1
+    for word in ("current", "lumbar lordosis", "Unchanged", "pelvis:", "thorax:", "--out DIR"):
         assert word in text
     assert "optimal" not in text.lower()
+    assert (
+        main(["alignment", "plan", lateral, "--action", PSO, "--out", str(tmp_path / "o")]) == DONE
+    )
+    text = capfd.readouterr().out
+    assert "osteotomy of L3: Exact" in text and "Full balance" in text
+    assert str(tmp_path / "o" / "alignment-plan.html") in text
 
 
 def test_what_cannot_be_reached_ends_well_and_says_why(lateral, capfd):

@@ -43,7 +43,9 @@ def test_a_case_file(tmp_path):
         """,
     )
     assert problems == []
-    assert settings == {"title": "X", "labels": "verse", "levels_confirmed": "true"}
+    assert settings == {
+        "title": "X", "labels": "verse", "posture": "supine", "levels_confirmed": "true",
+    }  # fmt: skip
     assert facts["intent.levels"].value == "L4-S1"
     assert facts["intent.date"].value == "2026-09-01"
     assert facts["bone.t_score.total_hip"].side == "left"

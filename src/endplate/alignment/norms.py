@@ -18,6 +18,7 @@ from endplate.posture import Posture
 from endplate.record import Patient
 
 _ANY = "any"
+OF_THE_MEAN = "95 % interval of the mean"
 Place = Literal["below", "within", "above"]
 
 
@@ -117,7 +118,7 @@ def _placed(fact: Fact, row: Row, patient: Patient) -> Norm:
         sd=sd,
         low=line.get("mean_low", low),
         high=line.get("mean_high", high),
-        band="95 % interval of the mean" if "mean_low" in line else line.get("band", ""),
+        band=OF_THE_MEAN if "mean_low" in line else line.get("band", ""),
         z=None if sd is None or row.value is None else round((value - row.value) / sd, 6),
         place=place,
         unlike=_unlike(line, patient.age),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -26,8 +27,11 @@ from endplate.exchange.typed import read_case_file
 from endplate.facts import Fact, InputProblem, Problem, in_order
 from endplate.findings import AnyFinding
 from endplate.levels import Level, Span
-from endplate.report.html import fact_value
+from endplate.report import alignment_plan
 from endplate.vocabulary import concept
+
+if TYPE_CHECKING:
+    from endplate.alignment import plan_search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ def plan(
         problems += missing
     case, findings, more = _case(films, facts, request, on, grounds)
     problems += more
-    made, unreached = _plans(case, request, grounds)
+    made, unreached, searched = _plans(case, request, grounds)
     problems += unreached
     findings += _of_the_bone(made, request, on, case, grounds)
     parts: dict[str, Any] = {
@@ -92,17 +96,21 @@ def plan(
             a := osteotomy_angle.at(v, case.lateral, grounds)) is not None],
         "plans": made,
     }  # fmt: skip
+    told = alignment_plan.Made(
+        plans=made, case=case, films=films, facts=facts, findings=findings, problems=problems,
+        searched=searched, osteotomies=parts["osteotomy_angles"],
+    )  # fmt: skip
     if out is not None:
-        written = {"alignment-plan.json": envelope(**parts)}
+        written = {"alignment-plan.json": envelope(**parts), **alignment_plan.files(told)}
         for one in made:
             for view, points in one.landmarks.items():
-                name = f"{one.name.replace(' ', '-')}.{view}.json"
+                name = f"{alignment_plan.stem(one)}.{view}.json"
                 written[name] = codec.encode(points, indent=2) + b"\n"
         write_files(out, written)
     if as_json:
         print_json(**parts)
     else:
-        _printed(console(), facts, made, problems)
+        _printed(told, out)
 
 
 def _films(
@@ -162,10 +170,11 @@ def _case(
 
 def _plans(
     case: Case, request: Request, grounds: Evidence
-) -> tuple[tuple[Plan, ...], tuple[Problem, ...]]:
+) -> tuple[tuple[Plan, ...], tuple[Problem, ...], str]:
+    """The plans, what is in the way of the targets, and what was searched, if anything was."""
     if request.actions:
         given = [actions.read(text) for text in request.actions]
-        return (planning.plan("plan 1", given, case),), ()
+        return (planning.plan("plan 1", given, case),), (), ""
     from endplate.alignment import plan_search
 
     usual = plan_search.usual(grounds)
@@ -178,7 +187,19 @@ def _plans(
         lower=_level("--lower", request.lower),
     )
     _agree(limits.upper, limits.lower, request)
-    return plan_search.plans(case, limits)
+    made, unreached = plan_search.plans(case, limits)
+    return made, unreached, _searched(limits)
+
+
+def _searched(limits: plan_search.Limits) -> str:
+    """The limits of a search in words."""
+    osteotomies = f"osteotomies up to grade {limits.grade}" if limits.grade else "no osteotomies"
+    most = "what it typically corrects" if limits.most is None else f"{limits.most:g}°"
+    fixed = f"; instrumented from {limits.upper} to {limits.lower or Level.S1}"
+    return (
+        f"Searched within these limits: {limits.levels}, cages by {' or '.join(limits.approaches)} "
+        f"approach, {osteotomies}, each action at most {most}{fixed if limits.upper else ''}."
+    )
 
 
 def _agree(upper: Level | None, lower: Level | None, request: Request) -> None:
@@ -261,45 +282,46 @@ def _of_the_bone(
 
 # -- for people -------------------------------------------------------------------------------
 
-# In the JSON alone: there is one of each vertebra.
-_OF_EVERY_LEVEL = ("spine.vertebral_pelvic_angle", "spine.vertebral_tilt")
+_WIDE = 96  # columns at most; a plan is read in a narrow window too
 
 
-def _printed(
-    text: Console, facts: Sequence[Fact], made: Sequence[Plan], problems: Sequence[Problem]
-) -> None:
-    now = {(f.what, f.level, f.side): f for f in facts}
-    for one in made:
-        text.print(f"\n{one.name}: {one.says}", markup=False)
-        rows = [
-            (r.says, _number(r.current, r.unit), _range(r), _number(r.planned, r.unit),
-             "in range" if r.reached else "OUT OF RANGE")
-            for r in one.residuals
-        ]  # fmt: skip
-        text.print(table("Targets", ("what", "current", "wanted", "planned", ""), rows))
-        rows = [
-            (concept(f.what).name, f.level or "", fact_value(now[key]), fact_value(f))
-            for f in one.predicted
-            if (key := (f.what, f.level, f.side)) in now
-            and now[key].value != f.value
-            and f.what not in _OF_EVERY_LEVEL
-        ]
-        text.print(table("What changes", ("what", "where", "current", "planned"), rows))
-        rows = [("pelvis", one.compensation.says), ("thorax", one.reciprocal.says)]
-        rows += [(f"osteotomy of {a.level}", a.says) for a in one.osteotomies]
-        rows += [(w.about, w.says) for w in one.warnings]
-        text.print(table("To know", ("about", "what"), rows))
-    if problems:
-        text.print(problems_table("Problems", problems))
+def _printed(told: alignment_plan.Made, out: Path | None) -> None:
+    """The plans beside each other: what is done, what it would reach, and what to know of it."""
+    text = console()
+    text.width = min(text.width, _WIDE)
+    for one in told.plans:
+        verdict = "every target is in range" if one.reached else "not every target is in range"
+        text.print(f"\n{one.name}: {verdict}", highlight=False)
+        for action in one.actions:
+            _item(text, action.text)
+    text.print()
+    wanted = alignment_plan.residual_table(told.plans, told.case.targets)
+    changes, same = alignment_plan.change_table(told.plans, told.facts)
+    for compared in (wanted, changes):
+        text.print(table(compared.caption, compared.headings, compared.lines))
+    if same:
+        _item(text, f"Unchanged: {', '.join(same)}.")
+    text.print()
+    text.print("To know")
+    pelvis = dict.fromkeys(one.compensation.says for one in told.plans)
+    thorax = dict.fromkeys(alignment_plan.thorax(one) for one in told.plans)
+    for about, each in (("pelvis", pelvis), ("thorax", thorax)):
+        for says in each:
+            _item(text, f"{about}: {says}")
+    for one in told.plans:
+        for angle in one.osteotomies:
+            _item(text, f"{one.name}, osteotomy of {angle.level}: {angle.says}")
+    for which, about, says in alignment_plan.warnings(told.plans):
+        _item(text, f"{which}, {about}: {says}")
+    if told.problems:
+        text.print(problems_table("Problems", told.problems))
+    where = f"Page to read: {out / 'alignment-plan.html'}" if out else (
+        "With --out DIR: a page to read with pictures, and all parameters as JSON."
+    )  # fmt: skip
+    text.print(where, soft_wrap=True, highlight=False, markup=False)
 
 
-def _number(value: float | None, unit: str) -> str:
-    return "not measured" if value is None else f"{value:.1f} {unit}"
-
-
-def _range(residual: Any) -> str:
-    if residual.low is None:
-        return f"up to {residual.high:.1f} {residual.unit}"
-    if residual.high is None:
-        return f"from {residual.low:.1f} {residual.unit}"
-    return f"{residual.low:.1f} to {residual.high:.1f} {residual.unit}"
+def _item(text: Console, says: str) -> None:
+    """One entry of a list, its further lines set in."""
+    wrapped = textwrap.wrap(says, text.width - 4, break_on_hyphens=False)
+    text.print("  - " + "\n    ".join(wrapped), markup=False, highlight=False)

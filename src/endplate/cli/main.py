@@ -398,7 +398,7 @@ def alignment_plan(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write JSON and landmarks.", readable=False),
+        typer.Option("--out", metavar="DIR", help="Write a page, pictures, JSON.", readable=False),
     ] = None,
     on: Day = None,
     json: AsJson = False,

@@ -60,6 +60,8 @@ _SETTLED = float(np.cos(np.radians(0.1)))
 _LEANING = (0.0, 25.0, -25.0, 45.0)
 # A face of less than this part of the depth and width of the endplate above is none of S1.
 _LEAST_FACE = 0.6
+# Faces whose sizes fit that endplate as well as this (a part of it) are taken for one and the same.
+_AS_ALIKE = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -159,7 +161,7 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
     block = Block.joined(*there)
     below = _below(block, above)
     size = np.array([above.width, above.depth])
-    seen: list[tuple[float, int, Frame]] = []
+    seen: list[tuple[float, Frame]] = []
     problems: list[NotMeasurable] = []
     for degrees in _LEANING:
         try:
@@ -169,11 +171,13 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
             continue
         ratios = np.array([np.ptp(across), np.ptp(along)]) / size
         if ratios.min() >= _LEAST_FACE:
-            seen.append((float(np.abs(np.log(ratios)).sum()), len(seen), face))
+            seen.append((float(np.abs(np.log(ratios)).sum()), face))
     if not seen:
         alike = f"no face below {above.level} is as large as an endplate"
         raise problems[0] if problems else NotMeasurable(alike)
-    found = endplate(block, min(seen)[-1], superior=True, waisted=False)
+    best = min(unlike for unlike, _ in seen)
+    face = next(face for unlike, face in seen if unlike <= best + _AS_ALIKE)
+    found = endplate(block, face, superior=True, waisted=False)
     ends = [(x, y, 0.0) for x in (-0.5, 0.5) for y in (-0.5, 0.5)]
     corners = found.frame.to_world(np.array(ends) * [found.width, found.depth, 0.0])
     if not inside(block, corners).all():

@@ -6,14 +6,17 @@ a table beside it that says the same in words and numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from endplate import vocabulary
+from endplate.alignment.aims import Target as Aim
+from endplate.alignment.aims import targets_of
 from endplate.alignment.geometry import METHOD
 from endplate.alignment.landmarks import Radiograph
-from endplate.evidence import Evidence
+from endplate.alignment.norms import OF_THE_MEAN, Norm, norms_of
+from endplate.evidence import Citation, Evidence
 from endplate.evidence import Row as EvidenceRow
 from endplate.facts import Fact
 from endplate.findings import AnyFinding, Status
@@ -28,12 +31,14 @@ INTENDED_USE = (
     "Alignment: shows a clinician angles and lengths between points that somebody marked, beside "
     "what publications say of them. It does not decide, and it is no cleared medical device."
 )
-# The reference bands of a measurement, the one that is to decide first.
-Norms = Callable[[Fact], Sequence[Band]]
-
-_COBB = "spine.coronal_cobb_angle"
+_HOW_TO_PLAN = (
+    "No correction is planned here. 'endplate alignment plan FILE --age YEARS --out DIR', with the "
+    "lateral radiograph's file of landmarks, draws the smallest sets of actions that bring chosen "
+    "targets into range within limits that you set."
+)
+COBB = "spine.coronal_cobb_angle"
 # What stands in the strip, from pelvis to head; of a curve the first span that is known.
-_STRIP: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+MAIN: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     ("pelvis.pelvic_incidence", (None,)),
     ("pelvis.pelvic_tilt", (None,)),
     ("pelvis.sacral_slope", (None,)),
@@ -57,20 +62,11 @@ _STRIP: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     ("spine.coronal_balance", ("C7-S1",)),
     ("pelvis.pelvic_obliquity", (None,)),
 )
-# Parts of a finding that are a target: rule, part, the quantity it is a target of, whose it is.
-_AIMS = (
-    ("alignment.age_adjusted", "target_pelvic_tilt", "pelvis.pelvic_tilt", "age-adjusted"),
-    ("alignment.age_adjusted", "target_pelvic_incidence_minus_lumbar_lordosis",
-     "spine.pelvic_incidence_lumbar_lordosis_mismatch", "age-adjusted"),
-    ("alignment.age_adjusted", "target_lumbar_lordosis", "spine.lumbar_lordosis", "age-adjusted"),
-    ("alignment.t4_l1_hip_axis", "target_l1_pelvic_angle", "spine.l1_pelvic_angle",
-     "T4-L1-hip axis"),
-    ("alignment.t4_l1_hip_axis", "expected_lumbar_lordosis", "spine.lumbar_lordosis",
-     "T4-L1-hip axis"),
-)  # fmt: skip
-_IDEALS = "alignment.ideal_lordosis"
+_SPANS = {what: spans[0] for what, spans in MAIN}
 # The GAP score's parts: its name in the finding, the quantity it is about, how it is called.
 _GAP, _INDEX = "alignment.gap", "lordosis_distribution_index"
+# Findings whose numbers stand in the table of targets.
+_AIMED = ("alignment.ideal_lordosis", "alignment.age_adjusted")
 _GAP_PARTS = (
     ("relative_pelvic_version", "pelvis.sacral_slope", "relative pelvic version"),
     ("relative_lumbar_lordosis", "spine.lumbar_lordosis", "relative lumbar lordosis"),
@@ -103,14 +99,22 @@ class Section:
         The pictures with their tables.
     classes
         Finding's key, what it is about, what it says, and its sources; answered ones first.
-    targets
-        What each source would aim at, side by side; None where there is none.
+    norms
+        Where each value lies among people without complaints; None where no norm is one of it.
+    targets, disagreements
+        What each source would aim at, side by side, None where there is none; and how far the
+        sources lie apart, sentence by sentence.
+    how_to_plan
+        How corrections are planned on these radiographs; nothing where they were not given.
     """
 
     measured: tuple[str, ...]
     figures: tuple[Figure, ...]
     classes: tuple[tuple[str, str, str, str], ...]
+    norms: Table | None
     targets: Table | None
+    disagreements: tuple[str, ...] = ()
+    how_to_plan: str = ""
     intended_use: str = INTENDED_USE
 
 
@@ -154,7 +158,7 @@ def _outlines(
                 ),
             )
         else:
-            curves = [f for f in facts if f.what == _COBB and f.source == film.name]
+            curves = [f for f in facts if f.what == COBB and f.source == film.name]
             yield Figure(
                 name="coronal.svg",
                 svg=coronal(own, pairs(curves), calibrated=film.calibrated),
@@ -226,32 +230,29 @@ def alignment_section(
     findings: Sequence[AnyFinding],
     evidence: Evidence,
     films: Sequence[Radiograph] = (),
-    norms: Norms | None = None,
 ) -> Section | None:
-    """What the report says of alignment; None where nobody was measured upright.
-
-    Parameters
-    ----------
-    norms
-        What each measurement is held against besides the bands of the scores.
-    """
+    """What the report says of alignment; None where nobody was measured upright."""
     films = newest(films)
-    facts = [f for what, spans in _STRIP if (f := _upright(patient, what, spans)) is not None]
+    facts = [f for what, spans in MAIN if (f := _upright(patient, what, spans)) is not None]
     if not facts and not films:
         return None
     of_rule = {f.rule: f for f in findings}
-    aims = {what: tuple(found) for what, found in _targets(of_rule, evidence)}
-    rows = [_row(f, norms(f) if norms else (), aims, of_rule, evidence) for f in facts]
-    figures = list(_outlines(films, patient.facts(_COBB), ()))
+    aims = targets_of(patient, evidence)
+    norms = [(f, norms_beside(f, patient, evidence)) for f in facts]
+    rows = [row(f, of_it, aims) for f, of_it in norms]
+    figures = list(_outlines(films, patient.facts(COBB), ()))
     if rows:
-        figures.append(_strip_figure(rows))
+        figures.append(strip_figure(rows))
     if (gap := _ring_figure(of_rule.get(_GAP), evidence)) is not None:
         figures.append(gap)
     return Section(
         measured=tuple(_measured(films, facts)),
         figures=tuple(figures),
         classes=tuple(_classes(findings)),
-        targets=_target_table(rows),
+        norms=_norm_table(norms),
+        targets=_target_table(aims),
+        disagreements=tuple(_disagreements(aims)),
+        how_to_plan=_HOW_TO_PLAN if any(f.view == "lateral" for f in films) else "",
     )
 
 
@@ -291,28 +292,26 @@ def _measured(films: Sequence[Radiograph], facts: Sequence[Fact]) -> Iterator[st
 # -- strip ----------------------------------------------------------------------------------------
 
 
-def _row(
-    fact: Fact,
-    norms: Sequence[Band],
-    aims: Mapping[str, Sequence[Target]],
-    of_rule: Mapping[str, AnyFinding],
-    evidence: Evidence,
-) -> Row:
-    concept = vocabulary.concept(fact.what)
+def row(fact: Fact, norms: Sequence[Norm], aims: Sequence[Aim]) -> Row:
+    """The row of one measurement, with what it is held against."""
     # What a publication would have standing people aim at is held against nobody who sits.
-    targets = aims.get(fact.what, ()) if fact.posture is Posture.STANDING else ()
-    bands = (*norms, *_aligned_by_gap(fact, of_rule, evidence))
-    return Row(
-        name=_named(concept.name, fact.level),
-        unit={"deg": "°", "%": "%"}.get(fact.unit, fact.unit),
-        decimals=concept.decimals,
+    targets = [a for a in aims if a.what == fact.what and fact.posture is Posture.STANDING]
+    return replace(
+        blank(fact.what, fact.level),
         value=fact.number,
         interval=fact.interval,
-        bands=bands,
-        targets=tuple(targets),
+        bands=tuple(_band(norm) for norm in norms),
+        targets=tuple(_target(aim) for aim in targets),
         doubt="; ".join(fact.doubts),
         posture=f"{_in_words(fact.posture)}, {fact.on or 'no date'}, {fact.source}",
     )
+
+
+def blank(what: str, level: str | None) -> Row:
+    """The row of a quantity before anything is known of it: its name, how numbers are printed."""
+    concept = vocabulary.concept(what)
+    unit = {"deg": "°", "1": ""}.get(concept.unit, concept.unit)
+    return Row(name=_named(concept.name, level), unit=unit, decimals=concept.decimals)
 
 
 def _named(name: str, level: str | None) -> str:
@@ -321,96 +320,117 @@ def _named(name: str, level: str | None) -> str:
     return short if level is None or level in short else f"{short} {level}"
 
 
-def _aligned_by_gap(
-    fact: Fact, of_rule: Mapping[str, AnyFinding], evidence: Evidence
-) -> Iterator[Band]:
-    """What the GAP score calls aligned in this person, of the quantities that it is made of."""
-    finding = of_rule.get(_GAP)
-    for part, what, _ in _GAP_PARTS[:-1]:
-        deviation = finding.parts.get(part) if finding and what == fact.what else None
-        if finding is None or not isinstance(deviation, int | float):
-            continue
-        # The index is made by the score itself; the angles must be those that it was made of.
-        ideal = 0.0 if part == _INDEX else fact.number - deviation
-        is_used = (
-            round(fact.number - deviation, 3) == 0 if part == _INDEX else (fact in finding.because)
+# -- norms and targets ----------------------------------------------------------------------------
+
+
+def norms_beside(fact: Fact, patient: Patient, evidence: Evidence) -> tuple[Norm, ...]:
+    """What a measurement is held against, people of the person's own age first.
+
+    An interval of a mean says how well that is known, and not where people lie: it is no reference.
+    """
+    found = [
+        norm for norm in norms_of(fact, patient, evidence)
+        if norm.band != OF_THE_MEAN and (norm.low is not None or norm.sd is not None)
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda norm: bool(norm.unlike)))
+
+
+def _band(norm: Norm) -> Band:
+    """A norm's limits; of one without, its mean with one standard deviation to both sides."""
+    source = f"{norm.population}; {_keys(norm.cites)}"
+    if norm.low is not None and norm.high is not None:
+        return Band(low=norm.low, high=norm.high, name=norm.band, source=source)
+    mean, sd = norm.mean or 0.0, norm.sd or 0.0
+    return Band(low=mean - sd, high=mean + sd, name="mean ± SD", source=source)
+
+
+def _norm_table(norms: Sequence[tuple[Fact, Sequence[Norm]]]) -> Table | None:
+    lines = [
+        (
+            one.name, one.text(fact.number), one.judged(fact.number, _band(norm)),
+            "" if norm.mean is None or norm.sd is None
+            else f"{one.text(norm.mean)} ± {one.text(norm.sd)}",
+            f"{norm.population}{'; not of this age: ' if norm.unlike else ''}{norm.unlike}",
+            _read(norm.cites, verified=norm.verified),
         )
-        if not is_used:
-            continue
-        rows = evidence.under(f"alignment.gap.{part}.")
-        low = max((r.number for r in rows if r.compare in ("below", "at_most")), default=None)
-        high = min((r.number for r in rows if r.compare in ("above", "at_least")), default=None)
-        if low is not None and high is not None:
-            yield Band(
-                low=ideal + low, high=ideal + high, name="aligned by the GAP score",
-                source=_sources(rows),
-            )  # fmt: skip
+        for fact, of_it in norms
+        for one in (blank(fact.what, fact.level),)
+        for norm in of_it
+    ]  # fmt: skip
+    if not lines:
+        return None
+    headings = ("Parameter", "Now", "Beside them", "Mean ± SD", "Found in", "Source")
+    return Table("Beside what was measured in others", headings, tuple(lines))
 
 
-def _targets(
-    of_rule: Mapping[str, AnyFinding], evidence: Evidence
-) -> Iterator[tuple[str, list[Target]]]:
-    """The targets of each quantity, by every rule that gives one."""
-    found: dict[str, list[Target]] = {}
-    for rule, part, what, name in _AIMS:
-        finding = of_rule.get(rule)
-        value = finding.parts.get(part) if finding else None
-        if finding and isinstance(value, int | float):
-            found.setdefault(what, []).append(_target(float(value), name, finding.rests_on))
-    ideals = of_rule.get(_IDEALS)
-    if ideals:
-        values = [v for n, v in ideals.parts.items() if n != "largest_lordosis" and v is not None]
-        for value, position in zip(values, ideals.positions, strict=False):
-            if isinstance(value, int | float):
-                target = _target(float(value), position.holder, position.rests_on)
-                found.setdefault("spine.lumbar_lordosis", []).append(target)
-    yield from found.items()
-
-
-def _target(value: float, name: str, rows: Sequence[EvidenceRow]) -> Target:
+def _target(aim: Aim) -> Target:
     return Target(
-        value=value, name=name, source=_sources(rows), verified=all(r.verified for r in rows),
-        population="; ".join(
-            dict.fromkeys(p for r in rows for p in r.population.split("; ") if p)
-        ),
+        name=aim.holder, value=aim.value, low=aim.low, high=aim.high, below=aim.below,
+        default=aim.default,
     )  # fmt: skip
 
 
+def _target_table(aims: Sequence[Aim]) -> Table | None:
+    """Every target beside what is now, with its source; None for whom none can be held against."""
+    if all(aim.now is None for aim in aims):
+        return None
+    headings = ("Parameter", "Now", "Target", "Off by", "By", "Found in", "Source")
+    lines = tuple(_target_line(aim) for aim in aims)
+    return Table("What each source would aim at", headings, lines)
+
+
+def _target_line(aim: Aim) -> tuple[str, ...]:
+    one = blank(aim.what, _SPANS[aim.what])
+    off = "" if aim.off is None else "in range" if aim.reached else f"{_signed(one, aim.off)}"
+    return (
+        one.name, "not known" if aim.now is None else one.text(aim.now),
+        "; ".join(p for p in (one.wanted(_target(aim)), aim.note) if p), off,
+        f"{aim.holder}{' (default)' if aim.default else ''}", aim.population,
+        _read(aim.cites, verified=aim.verified),
+    )  # fmt: skip
+
+
+def _signed(one: Row, off: float) -> str:
+    return f"+{one.text(off)}" if off > 0 else one.text(off)
+
+
+def _disagreements(aims: Sequence[Aim]) -> Iterator[str]:
+    """How far the values lie apart that different sources would have a parameter be."""
+    for what in dict.fromkeys(aim.what for aim in aims if aim.now is not None):
+        values = [aim.value for aim in aims if aim.what == what and aim.value is not None]
+        if len(set(values)) > 1:
+            one = blank(what, _SPANS[what])
+            low, high = one.text(min(values)), one.text(max(values))
+            yield f"{one.name}: {len(values)} sources disagree, from {low} to {high}."
+
+
+def _keys(cites: Iterable[Citation]) -> str:
+    return ", ".join(dict.fromkeys(c.key for c in cites))
+
+
+def _read(cites: Iterable[Citation], *, verified: bool) -> str:
+    return f"{_keys(cites)}; {'read in the source' if verified else 'not all numbers verified'}"
+
+
 def _sources(rows: Iterable[EvidenceRow]) -> str:
-    return ", ".join(dict.fromkeys(c.key for row in rows for c in row.cites))
+    return _keys(c for row in rows for c in row.cites)
 
 
-def _strip_figure(rows: Sequence[Row]) -> Figure:
+def strip_figure(rows: Sequence[Row], name: str = "parameters.svg", key: str = "strip") -> Figure:
+    """The parameter strip with its table."""
     return Figure(
-        name="parameters.svg",
-        svg=strip(rows),
+        name=name,
+        svg=strip(rows, key=key),
         heading="Parameters",
         how="Each parameter on its own axis. References and targets are those of different "
-        "publications and do not agree; none of them is this person's optimum.",
+        "publications and do not agree; none of them is this person's own.",
         table=Table(
             "Alignment parameters",
-            ("Parameter", "Now", "95 % interval", "Plan", "Reference ranges", "Targets",
+            ("Parameter", "Now", "95 % interval", "Plan", "Reference range", "Targets",
              "Measured"),
             tuple(strip_table(rows)),
         ),
     )  # fmt: skip
-
-
-def _target_table(rows: Sequence[Row]) -> Table | None:
-    """Every target beside what is now, with its source."""
-    lines = [
-        (
-            row.name, "" if row.value is None else row.text(row.value), row.text(target.value),
-            target.name, target.source, target.population,
-            "read in the source" if target.verified else "not all numbers verified",
-        )
-        for row in rows
-        for target in row.targets
-    ]  # fmt: skip
-    if not lines:
-        return None
-    headings = ("Parameter", "Now", "Target", "By", "Source", "Found in", "Verified")
-    return Table("What each source would aim at", headings, tuple(lines))
 
 
 # -- classes --------------------------------------------------------------------------------------
@@ -418,8 +438,7 @@ def _target_table(rows: Sequence[Row]) -> Table | None:
 
 def _classes(findings: Sequence[AnyFinding]) -> Iterator[tuple[str, str, str, str]]:
     """Each finding of alignment, those that answer first; targets stand in their own table."""
-    aims = {_IDEALS, "alignment.age_adjusted"}
-    known = [f for f in findings if f.rule.startswith("alignment.") and f.rule not in aims]
+    known = [f for f in findings if f.rule.startswith("alignment.") and f.rule not in _AIMED]
     for finding in sorted(known, key=lambda f: f.status is not Status.ANSWERED):
         name = finding.key.removeprefix("alignment.").replace("_", " ").replace("@", ", ")
         verified = "" if finding.verified else "; not all numbers verified"

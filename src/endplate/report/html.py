@@ -94,7 +94,7 @@ def html(report: ReportInput, *, unfolded: bool = False) -> str:
         (title, [by_key[k] for k in report.plan.stages[stage.value]])
         for stage, title in STAGES.items()
     ]
-    return _template().render(
+    return template("report.html.j2").render(
         report=report,
         version=__version__,
         patient=patient,
@@ -129,7 +129,8 @@ def pdf(report: ReportInput) -> bytes:
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """A template of this package, with what ours need to print facts and evidence."""
     environment = Environment(
         loader=PackageLoader("endplate.report"),
         autoescape=True,
@@ -145,7 +146,7 @@ def _template() -> Any:
         "mark": lambda row: MARKS.get(row.mark, row.mark or "no mark"),
         "places": _places,
     }
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def concept_name(what: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from math import cos, hypot, radians, sin
 from typing import Literal
 
@@ -26,6 +26,8 @@ WIDTH = 480
 _TALLEST, _WITH_LEGS = 700.0, 960.0  # of what is drawn, where the film shows that much
 _PLATE = 70.0  # and no endplate is longer than this
 _BEFORE = 13  # so much nearer must a label's place be to stand before a body and not behind it
+_ASKEW = 1.2  # and so much nearer for what it stands above or below its body
+_ASIDE = 7.0  # farther up or down than this, a label has a line to its body
 _LEVEL, _SMALL = 12, 12.5  # sizes of text
 _BARS = (200, 100, 50, 20, 10, 5)  # mm that a scale bar may stand for
 _HIP_AXIS, _SACRUM, _C7 = "hip axis", "S1 superior endplate", "C7 body"
@@ -83,6 +85,43 @@ class Pair:
     side: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wedge:
+    """Where a point of a planned spine is wanted, as seen from the hip axis.
+
+    Attributes
+    ----------
+    apex, held
+        The hip axis, and the point that is held against the wedge.
+    first, last
+        Its sides, in degrees forwards of the vertical.
+    near, far
+        From how far off the apex to how far it is drawn, in the unit of the points.
+    name, says
+        What stands in the picture, and what in its legend.
+    """
+
+    apex: Floats
+    held: Floats
+    first: float
+    last: float
+    near: float
+    far: float
+    name: str
+    says: str
+
+    @property
+    def corners(self) -> list[Floats]:
+        """Its outline, with as many points on its arcs as make them look round."""
+        angles = [self.first + (self.last - self.first) * n / 8 for n in range(9)]
+        ends = ((self.near, angles[::-1]), (self.far, angles))
+        return [
+            self.apex + reach * np.array([sin(radians(a)), cos(radians(a))])
+            for reach, turned in ends
+            for a in turned
+        ]
+
+
 # -- from the side --------------------------------------------------------------------------------
 
 
@@ -90,6 +129,7 @@ def sagittal(
     outlines: Sequence[Outline],
     *,
     calibrated: bool,
+    wedges: Sequence[Wedge] = (),
     title: str = "Sagittal outline",
     key: str = "sagittal",
 ) -> str:
@@ -99,12 +139,16 @@ def sagittal(
     ----------
     calibrated
         Whether the points are in mm; else there is no scale bar and no length is printed.
+    wedges
+        Where points of a plan are wanted, shaded.
     key
         By what its ids begin, where a page has several.
     """
     found = [derived(o.points, "lateral") for o in outlines]
     marks = ("P posterior", "anterior A")
-    sheet = _Sheet(outlines, found, calibrated=calibrated, marks=marks)
+    sheet = _Sheet(outlines, found, calibrated=calibrated, marks=marks, wedges=wedges)
+    for wedge in wedges:
+        sheet.wedge(wedge)
     for outline, shape in zip(outlines, found, strict=True):
         if outline.tolerance:
             sheet.band(outline, shape)
@@ -116,10 +160,13 @@ def sagittal(
         if says:
             sheet.plumb_label(says, _STYLES[outline.role])
     sheet.level_labels(outlines, found, "lateral")
+    for wedge in wedges:
+        sheet.wedge_label(wedge)
     told = [
         f"{_STYLES[o.role].word}: {_named_levels(shape)}{f', {says[0]}' if says else ''}"
         for o, shape, says in zip(outlines, found, offsets, strict=True)
     ]
+    told += [wedge.says for wedge in wedges]
     says = f"Seen from the side, the front to the right. {_sentence(told)} {sheet.scale_says}."
     return sheet.drawing.svg(key, title, says)
 
@@ -164,24 +211,32 @@ def coronal(
     pairs: Sequence[Pair],
     *,
     calibrated: bool,
+    plans: Sequence[Outline] = (),
     title: str = "Coronal outline",
     key: str = "coronal",
 ) -> str:
     """The spine from the front, the patient's left to the right, its curves linked, as SVG text."""
     shape = derived(outline.points, "frontal")
     marks = ("R patient's right", "patient's left L")
-    sheet = _Sheet([outline], [shape], calibrated=calibrated, marks=marks, beside=132.0)
-    sheet.spine(outline, shape, "frontal")
-    says = _central_line(sheet, outline, shape, calibrated=calibrated)
+    outlines = [outline, *plans]
+    shapes = [shape, *(derived(p.points, "frontal") for p in plans)]
+    sheet = _Sheet(outlines, shapes, calibrated=calibrated, marks=marks, beside=132.0)
+    for one, of_it in zip(outlines, shapes, strict=True):
+        sheet.spine(one, of_it, "frontal")
+    offsets = [
+        _central_line(sheet, one, of_it, calibrated=calibrated)
+        for one, of_it in zip(outlines, shapes, strict=True)
+    ]
     for pair in pairs:
         sheet.pair(pair, shape)
-    if says:
-        sheet.plumb_label(says, _STYLES[outline.role])
-    sheet.level_labels([outline], [shape], "frontal")
+    for one, says in zip(outlines, offsets, strict=True):
+        if says:
+            sheet.plumb_label(says, _STYLES[one.role])
+    sheet.level_labels(outlines, shapes, "frontal")
     told = [f"curve {p.id}: {' '.join(p.says)}" for p in pairs] or ["no curve was measured"]
     text = (
         f"Seen as a radiograph is, the patient's left to the right. {_named_levels(shape)}. "
-        f"{_sentence(told)}{f' {says[0]}.' if says else ''} {sheet.scale_says}."
+        f"{_sentence(told)}{''.join(f' {s[0]}.' for s in offsets if s)} {sheet.scale_says}."
     )
     return sheet.drawing.svg(key, title, text)
 
@@ -199,11 +254,13 @@ def _central_line(
     top = sheet.at(shape[_C7])
     foot = (top[0], y)
     sheet.plumb_line(top, foot, _STYLES[outline.role])
-    word = "C7 plumb line"
+    is_now, word = outline.role == "current", "C7 plumb line"
     if calibrated:
         offset = float(ahead(shape[_C7], shape[_SACRUM].mean(axis=0)))
-        side = "left" if offset > 0 else "right"
-        word = f"C7 {abs(offset):.0f} mm to the {side} of S1"
+        by = f"{abs(offset):.0f} mm to the {'left' if offset > 0 else 'right'}"
+        word = f"C7 {by} of S1" if is_now else f"{_STYLES[outline.role].word} {by}"
+    elif not is_now:
+        word += f", {_STYLES[outline.role].word}"
     return word, foot
 
 
@@ -221,8 +278,12 @@ class _Sheet:
         calibrated: bool,
         marks: tuple[str, str],
         beside: float = 76.0,
+        wedges: Sequence[Wedge] = (),
     ) -> None:
-        points = np.array([at for o in outlines for at in o.points.values()])
+        points = np.array(
+            [at for o in outlines for at in o.points.values()]
+            + [c for w in wedges for c in w.corners]
+        )
         low, high = points.min(axis=0), points.max(axis=0)
         size = np.maximum(high - low, 1e-9)
         tallest = _WITH_LEGS if any("ankle" in n for o in outlines for n in o.points) else _TALLEST
@@ -230,12 +291,14 @@ class _Sheet:
                       default=0.0)  # fmt: skip
         room = [(WIDTH - 2 * beside) / size[0], tallest / size[1]]
         self.scale = float(min(*room, _PLATE / longest if longest else np.inf))
-        self.top = 62.0 + 20 * len(outlines)
+        # So that the corners of a plan do not hide it where the vertebrae are small.
+        self._corner = min(2.6, max(1.3, 0.05 * longest * self.scale))
+        self.top = 62.0 + 20 * (len(outlines) + len(wedges))
         self.bottom = self.top + float(size[1]) * self.scale
         left = (WIDTH - float(size[0]) * self.scale) / 2
         self._origin = left - float(low[0]) * self.scale, self.top + float(high[1]) * self.scale
         self.drawing = Drawing(WIDTH, self.bottom + 76)
-        self._legend(outlines)
+        self._legend(outlines, wedges)
         first, second = marks
         y = self.top - 26
         self.drawing.write((12, y), first, 14, bold=True)
@@ -249,7 +312,7 @@ class _Sheet:
             self._origin[1] - float(point[1]) * self.scale,
         )
 
-    def _legend(self, outlines: Sequence[Outline]) -> None:
+    def _legend(self, outlines: Sequence[Outline], wedges: Sequence[Wedge]) -> None:
         for n, outline in enumerate(outlines):
             style, y = _STYLES[outline.role], 16.0 + 20 * n
             ends = (12.0, y), (62.0, y)
@@ -259,6 +322,10 @@ class _Sheet:
                     self.drawing.circle(end, 3.2, style.colour, hollow=True)
             text = shortened(_called(outline), 12, WIDTH - 90)
             self.drawing.write((72, y + 4), text)
+        for n, wedge in enumerate(wedges, len(outlines)):
+            y = 16.0 + 20 * n
+            self._shade([(12, y - 7), (62, y - 7), (62, y + 7), (12, y + 7)])
+            self.drawing.write((72, y + 4), shortened(wedge.says, 12, WIDTH - 90))
 
     def _scale_bar(self, *, calibrated: bool) -> str:
         y = self.bottom + 58
@@ -289,12 +356,50 @@ class _Sheet:
                 f'stroke-linejoin="round"/>'
             )
 
+    def wedge(self, wedge: Wedge) -> None:
+        """Shade where a point is wanted, and mark where it would come to lie."""
+        corners = [self.at(corner) for corner in wedge.corners]
+        self._shade(corners)
+        self.drawing.lines += [*pairwise(corners), (corners[-1], corners[0])]
+        x, y = self.at(wedge.held)
+        self.drawing.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{VERMILLION}" stroke="#ffffff"/>'
+        )
+
+    def _shade(self, corners: Sequence[At]) -> None:
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+        self.drawing.parts.append(
+            f'<polygon points="{points}" fill="{BLUE}" fill-opacity="0.13" stroke="{BLUE}" '
+            f'stroke-width="1.1" stroke-dasharray="5 3"/>'
+        )
+
+    def wedge_label(self, wedge: Wedge) -> None:
+        """Name a wedge beside its far end, where there is room; its legend says the rest."""
+        corners = [self.at(c) for c in wedge.corners[9:]]
+        half = width(wedge.name, _LEVEL) / 2
+        edges = ((corners[0], -1.0, half + 4), (corners[-1], 1.0, WIDTH - half - 4))
+        places: list[tuple[At, At | None]] = [
+            ((x + side * (half + away), y + down), (x, y + 2) if away > 20 else None)
+            for away in range(8, 90, 10)
+            for (x, y), side, _ in edges
+            for down in (8, 0, 24, -16, 40)
+        ]
+        # Else at the edge of the picture, with a line from there.
+        places += [
+            ((margin, y + down), (x, y + 2))
+            for down in range(0, 200, 16)
+            for (x, y), _, margin in edges
+        ]
+        self.drawing.label([wedge.name], places, _LEVEL, BLUE)
+
     def spine(self, outline: Outline, shape: Mapping[str, Floats], view: str) -> None:
         """Endplates, the line through the bodies, the walls of bodies, hips, head and legs."""
         style = _STYLES[outline.role]
         for start, end in _walls(shape):
             if outline.role == "current":
                 self.drawing.line(self.at(start), self.at(end), RULE, 0.9)
+            elif style.hollow:
+                self.drawing.line(self.at(start), self.at(end), style.colour, 0.5)
         for start, end in pairwise(_line(shape)):
             self.drawing.line(self.at(start), self.at(end), style.colour, 0.9, style.dash)
         for start, end in _other_lines(shape, view, face=outline.role == "current"):
@@ -308,7 +413,7 @@ class _Sheet:
             in_plates |= {f"{stem}.{end}" for end in ENDS[view]}
             if style.hollow:
                 for end in plate:
-                    self.drawing.circle(self.at(end), 2.6, style.colour, hollow=True)
+                    self.drawing.circle(self.at(end), self._corner, style.colour, hollow=True)
         for name, at in outline.points.items():
             is_hip = name in _HEADS
             if name in _OF_THE_HEAD and outline.role != "current":
@@ -418,15 +523,20 @@ _HEADS = (HEAD, HEAD + SECOND, HIPS, *(f"{side} {HEAD}" for side in SIDES))
 
 def _around(at: At, away: At, half: float, wide: float) -> Iterator[tuple[At, At | None]]:
     """Places for a label round a body: behind it first, then before it, then farther off."""
-    steps = [(n, side) for n in range(0, 120, 6) for side in (1.0, -1.0)]
-    for step, side in sorted(steps, key=lambda s: s[0] + (0 if s[1] > 0 else _BEFORE)):
-        for turn in (0, 20, -20, 40, -40):
+    found: list[tuple[float, At, At | None]] = []
+    for step in range(0, 120, 6):
+        for side, turn in product((1.0, -1.0), (0, 20, -20, 40, -40)):
             c, s = cos(radians(turn)) * side, sin(radians(turn)) * side
             way = away[0] * c - away[1] * s, away[0] * s + away[1] * c
             reach = half + 5 + (abs(way[0]) * wide + abs(way[1]) * 15) / 2 + step
+            aside = reach * abs(s)
+            # Far off, or much above or below, it could be taken for a neighbour's.
             whence = (at[0] + way[0] * (half + 2), at[1] + way[1] * (half + 2))
+            cost = step + (0 if side > 0 else _BEFORE) + aside * _ASKEW
             middle = at[0] + way[0] * reach, at[1] + way[1] * reach
-            yield middle, whence if step > 6 else None
+            found.append((cost, middle, whence if step > 6 or aside > _ASIDE else None))
+    for _, middle, leader in sorted(found, key=lambda one: one[0]):
+        yield middle, leader
 
 
 def _place(shape: Mapping[str, Floats], level: Level) -> tuple[Floats, At, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from itertools import combinations
@@ -13,6 +14,7 @@ import pytest
 from endplate import evidence
 from endplate.alignment.geometry import measure
 from endplate.alignment.landmarks import Radiograph
+from endplate.cli.main import DONE, main
 from endplate.demo import radiographs
 from endplate.facts import Fact
 from endplate.levels import Level
@@ -24,6 +26,7 @@ from endplate.report.drawing import Box, shortened, width, wrapped
 from endplate.report.outline import Outline, Pair, coronal, sagittal, sagittal_table
 from endplate.report.ring import Part, ring, ring_table
 from endplate.report.strip import Band, Row, Target, strip, strip_table
+from journeys.test_alignment import written
 from unit.alignment import spines
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -366,12 +369,12 @@ def test_a_text_is_wrapped_and_shortened_to_its_room():
 # -- section ---------------------------------------------------------------------------------------
 
 
-def section_of(films, *, born="1958-03-14", norms=None, more=()):
+def section_of(films, *, born="1958-03-14", more=()):
     facts = [f for one in films for f in measure(one, SHIPPED)[0]]
     facts += [Fact(what="person.birth_date", value=born), *more]
     record = PatientRecord.of(facts)
     findings = findings_of(record, ON, SHIPPED)
-    return alignment_section(record.known_on(ON), findings, SHIPPED, films, norms)
+    return alignment_section(record.known_on(ON), findings, SHIPPED, films)
 
 
 STANDING = [film(LATERAL, name="side.csv"), film(FRONTAL, "frontal", name="front.csv")]
@@ -415,26 +418,83 @@ def test_a_score_that_cannot_be_computed_is_hatched():
     assert {n: p for n, _, p in table.lines}["lordosis distribution index"] == "not computable"
 
 
-def test_targets_stand_side_by_side_with_their_sources():
-    targets = section_of(STANDING).targets
-    lordosis = [line for line in targets.lines if line[0].startswith("lumbar lordosis")]
-    assert len(lordosis) > 4 and all(line[4] for line in lordosis)
-    assert {line[6] for line in lordosis} == {"read in the source", "not all numbers verified"}
-    assert len({line[1] for line in lordosis}) == 1
+def test_targets_stand_side_by_side_with_their_sources_and_say_where_they_disagree():
+    section = section_of(STANDING)
+    lordosis = [line for line in section.targets.lines if line[0].startswith("lumbar lordosis")]
+    assert len(lordosis) > 4 and len({line[1] for line in lordosis}) == 1
+    marks = {line[6].partition("; ")[2] for line in lordosis}
+    assert marks == {"read in the source", "not all numbers verified"}
+    assert sum("(default)" in line[4] for line in lordosis) == 1
+    assert any("no class printed" in line[2] for line in lordosis)
+    assert any(s.startswith("lumbar lordosis L1-S1: ") for s in section.disagreements)
 
 
-def test_norms_come_first_and_targets_are_held_against_nobody_who_sits():
-    def norms(fact):
-        tilts = fact.what == "pelvis.pelvic_tilt"
-        return (Band(low=5, high=15, name="norm"),) if tilts else ()
+def test_a_single_value_is_a_line_a_range_is_shaded_and_one_end_may_be_open():
+    def of(*targets):
+        root = ElementTree.fromstring(strip([Row(name="x", value=30.0, targets=targets)]))
+        shaded = [e for e in root.iter(f"{SVG}rect") if e.get("fill") == "#0072B2"]
+        lines = [e for e in root.iter(f"{SVG}line") if e.get("stroke") == "#0072B2"]
+        edges = [
+            e.get("d").count("V") for e in root.iter(f"{SVG}path") if e.get("stroke-dasharray")
+        ]
+        return len(shaded) // 2, len(lines) // 2, edges[1:]  # each stands in the legend as well
 
-    standing = figure(section_of(STANDING, norms=norms), "parameters.svg").table
-    sitting = [film(LATERAL, posture=Posture.SITTING)]
-    seated = figure(section_of(sitting), "parameters.svg").table
-    tilt = {line[0]: line for line in standing.lines}["pelvic tilt"]
-    assert tilt[4].startswith("▲ above 5.0° to 15.0°")
-    for line in seated.lines:
-        assert line[4] == line[5] == "" and "sitting" in line[-1]
+    assert of(Target(name="a", value=20)) == (0, 1, [])
+    assert of(Target(name="a", low=10, high=20)) == (1, 0, [2])
+    assert of(Target(name="a", high=20, below=True)) == (1, 0, [1])
+    assert of(Target(name="a", value=15, low=10, high=20)) == (1, 1, [2])
+    row = Row(name="x", value=30.0, targets=(
+        Target(name="a", high=20, below=True, default=True), Target(name="b", value=24.0),
+    ))  # fmt: skip
+    said = [t for t, _ in texts(strip([row]))]
+    assert "target below 20.0°, default" in said and "2 targets, 20.0° to 24.0°" in said
+    assert strip_table([row])[0][5] == "below 20.0° (a, default); 24.0° (b)"
+
+
+def test_the_report_says_of_targets_what_the_command_says(tmp_path, capfd):
+    path = written(tmp_path / "side.json", "lateral", LATERAL, posture="standing",
+                   pixel_spacing=1, magnification=1)  # fmt: skip
+    told = ["alignment", "targets", path, "--age", "68", "--on", str(ON)]
+    assert main([*told, "--json"]) == DONE
+    aims = json.loads(capfd.readouterr().out)["targets"]
+    lines = section_of([film(LATERAL, name="side.json")]).targets.lines
+    assert len(lines) == len(aims) > 20
+    for line, aim in zip(lines, aims, strict=True):
+        assert line[4] == aim["holder"] + (" (default)" if aim["default"] else "")
+        assert line[5] == aim["population"] and aim["note"] in line[2]
+        assert ("not all" in line[6]) == (not aim["verified"])
+        assert (line[3] == "in range") == (aim["reached"] is True)
+        numbers = [aim[k] for k in ("value", "low", "high") if aim[k] is not None]
+        assert [float(n.replace("−", "-")) for n in re.findall(r"[−\d.]+(?=[° ])", line[2])][
+            : len(numbers)
+        ] == pytest.approx(numbers, abs=0.051)
+
+
+def test_norms_come_first_and_neither_they_nor_targets_are_held_against_who_sits():
+    standing = section_of([film(turned(LATERAL, 16))])
+    row = {line[0]: line for line in figure(standing, "parameters.svg").table.lines}
+    assert row["sacral slope"][4].startswith("▼ below 33.0° to 49.0° (mean ± SD; ")
+    assert row["sagittal vertical axis C7-S1"][4].startswith("▲ above")
+    said = [t for t, _ in texts(figure(standing, "parameters.svg").svg)]
+    assert said[said.index("▼ below 33.0° to 49.0°") + 1] == "(mean ± SD)"
+    known = [line for line in standing.norms.lines if line[0] == "pelvic incidence"]
+    assert len(known) > 1 and all(line[4] and "read in the source" in line[5] for line in known)
+    sitting = section_of([film(LATERAL, posture=Posture.SITTING)])
+    assert sitting.targets is None
+    for line in figure(sitting, "parameters.svg").table.lines:
+        assert line[5] == "" and "sitting" in line[-1]
+        assert line[4] == "" or line[0] == "pelvic incidence"  # it holds in every posture
+
+
+def test_an_interval_of_a_mean_is_no_reference():
+    means = {r.population for r in SHIPPED.under("alignment.norm.") if "mean_low" in r.table[0]}
+    shown = {line[4] for line in section_of(STANDING).norms.lines}
+    assert means and not means & shown
+
+
+def test_the_report_says_how_to_plan_where_there_is_a_lateral_film():
+    assert "endplate alignment plan" in section_of(STANDING).how_to_plan
+    assert section_of(STANDING[1:]).how_to_plan == ""
 
 
 def test_who_lies_has_pictures_and_no_parameters_against_the_plumb_line():
