@@ -278,9 +278,7 @@ def hart_issg(patient: Patient, evidence: Evidence) -> Finding | None:
     parts: dict[str, PartValue] = {f"{item}_points": value for item, value in points.items()}
     sum_known = sum(value for value in points.values() if value is not None)
     parts["points_known"] = sum_known
-    rows = (
-        *evidence.under("alignment.hart_issg."), evidence.row("alignment.hart_issg_revision"),
-    )  # fmt: skip
+    rows = evidence.under("alignment.hart_issg.")
     if missing:
         return Finding(
             says=f"The Hart-ISSG score cannot be given; {_not_known(missing)}. What is known "
