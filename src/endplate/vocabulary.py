@@ -291,6 +291,22 @@ def named_in(text: str, prefix: str) -> str | None:
     return None
 
 
+def ids_named(word: str, among: Iterable[str]) -> tuple[str, ...]:
+    """Those of `among` that a word names, however it is cased and joined (``ts_cl``: TS-CL)."""
+    wanted = _joined(word)
+    return tuple(
+        id
+        for id in among
+        if wanted
+        and wanted
+        in map(_joined, (id, id.rpartition(".")[2], concept(id).name, *concept(id).names))
+    )
+
+
+def _joined(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
+
+
 def nearest(word: str, among: Iterable[str] | None = None, count: int = 3) -> tuple[str, ...]:
     """The known concept ids that a mistyped one most resembles."""
     from difflib import get_close_matches  # noqa: PLC0415 - only needed to answer an error

@@ -99,3 +99,18 @@ def test_what_cannot_be_used_is_one_message(tmp_path, capfd, more, expected):
 def test_values_without_a_film_are_for_the_score_command(capfd):
     assert main(["alignment", "classify", "pelvic_incidence=50"]) == UNUSABLE
     assert "endplate score" in capfd.readouterr().err
+
+
+def test_what_is_known_is_not_among_what_a_class_lacks(both, capfd):
+    found = answered(capfd, "classify", both[0], "--age", "14")
+    known = {f["what"] for f in found["facts"]}
+    unknown = [f for f in found["findings"] if f["says"].startswith("Cannot be given")]
+    assert unknown and not any(known & set(f["missing"]) for f in unknown)
+    ais = next(f for f in unknown if f["rule"] == "alignment.ais_treatment")
+    assert ais["missing"] == ["spine.coronal_cobb_angle"]
+
+
+def test_a_value_is_typed_by_the_name_that_the_field_uses(both, capfd):
+    found = answered(capfd, "classify", both[0], *ADULT, "mJOA=15")
+    ames = next(f for f in found["findings"] if f["rule"] == "alignment.ames")
+    assert ames["parts"]["myelopathy_modifier"] == 1

@@ -13,6 +13,7 @@ from endplate.alignment.proportion import lordosis_distribution
 from endplate.alignment.standing import (
     LOWER_LORDOSIS,
     LUMBAR_LORDOSIS,
+    MISMATCH,
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     SACRAL_SLOPE,
@@ -34,7 +35,6 @@ from endplate.facts import Fact
 from endplate.record import Patient
 from endplate.vocabulary import concept
 
-MISMATCH = "spine.pelvic_incidence_lumbar_lordosis_mismatch"
 VERTICAL_AXIS = "spine.sagittal_vertical_axis"
 _INDEX = "spine.lordosis_distribution_index"
 _TILT = "spine.global_tilt"
@@ -100,7 +100,7 @@ def targets_of(patient: Patient, evidence: Evidence) -> tuple[Target, ...]:
     if of_a_minor("A target of alignment", patient, evidence) is not None:
         return ()
     measured = standing(patient, _ASKED)
-    making = _Making(patient, measured, _now(measured, evidence), evidence)
+    making = _Making(patient.age, _now(measured, evidence), evidence)
     return tuple(
         target
         for part in (
@@ -126,12 +126,9 @@ _NO_AGE = "the age is not known"
 class _Making:
     """The targets of one person; each method gives those of one group of parameters."""
 
-    def __init__(
-        self, patient: Patient, measured: Standing, now: Mapping[str, float], evidence: Evidence
-    ) -> None:
-        self.now, self.evidence = now, evidence
+    def __init__(self, age: Fact | None, now: Mapping[str, float], evidence: Evidence) -> None:
+        self.age, self.now, self.evidence = age, now, evidence
         self.incidence = now.get(PELVIC_INCIDENCE)
-        self.age: Fact | None = patient.age
 
     def row(self, name: str) -> Row:
         return self.evidence.row(f"alignment.{name}")
@@ -251,6 +248,11 @@ class _Making:
             yield self.target(
                 LOWER_LORDOSIS, "lee", HOLDERS["lee"], rows_of("lee", self.evidence), value=value,
                 note=self.noted("lee", value),
+            )  # fmt: skip
+            slope, offset = rows = self.under("ideal_lordosis.lower_hyun.")
+            yield self.target(
+                LOWER_LORDOSIS, "hyun", HOLDERS["hyun"], rows,
+                value=slope.number * self.incidence + offset.number, note="a weak line",
             )  # fmt: skip
         name = "gap.lordosis_distribution_index"
         low, high = self.row(f"{name}.moderate_hypolordotic"), self.row(f"{name}.hyperlordotic")

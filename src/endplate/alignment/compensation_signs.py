@@ -6,6 +6,7 @@ from endplate.alignment.standing import (
     PELVIC_TILT,
     POSTURE,
     Standing,
+    in_span,
     not_answered,
     standing,
 )
@@ -43,7 +44,7 @@ def compensation_signs(patient: Patient, evidence: Evidence) -> Finding | None:
     flat = kyphosis.used.get(_KYPHOSIS)
     values = {
         "retroversion": measured.used.get(PELVIC_TILT),
-        "hypokyphosis": flat if flat and flat.level else None,  # of no stated span it says nothing
+        "hypokyphosis": flat,
     }
     parts: dict[str, PartValue] = {
         sign: evidence.row(f"alignment.compensation.{sign}").met(fact.number) if fact else None
@@ -54,6 +55,7 @@ def compensation_signs(patient: Patient, evidence: Evidence) -> Finding | None:
     because = tuple(f for f in (*values.values(), knees) if f is not None)
     known = {f.what for f in because}
     missing = tuple(w for w in (PELVIC_TILT, _KYPHOSIS) if w not in known)
+    assumed = in_span(flat, _SPAN)
     positions = _of_the_knees(knees, evidence)
     there = [_SIGNS[sign] for sign in _SIGNS if parts[sign]]
     if there:
@@ -63,6 +65,7 @@ def compensation_signs(patient: Patient, evidence: Evidence) -> Finding | None:
             parts=parts,
             because=because,
             missing=missing,
+            assumed=assumed,
             rests_on=rows[:-1],
             positions=positions,
         )
@@ -76,6 +79,7 @@ def compensation_signs(patient: Patient, evidence: Evidence) -> Finding | None:
         category="none",
         parts=parts,
         because=because,
+        assumed=assumed,
         rests_on=rows[:-1],
         positions=positions,
     )
@@ -86,7 +90,7 @@ def _of_the_knees(knees: Fact | None, evidence: Evidence) -> tuple[Position, ...
     if knees is None:
         return ()
     row = evidence.row("alignment.compensation.knees")
-    says = f"{knees.number:.0f}°; {row.says}"
+    says = f"{round(knees.number, 1):g}°; {row.says}"
     return (Position(holder="flexion of the knees", says=says, rests_on=(row,)),)
 
 

@@ -8,17 +8,18 @@ from msgspec import Struct
 
 from endplate.alignment.standing import (
     LUMBAR_LORDOSIS,
+    MISMATCH,
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     POSTURE,
     SACRAL_SLOPE,
+    called,
 )
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Status
 from endplate.record import Patient
 from endplate.rules import rule
-from endplate.vocabulary import concept
 
 _TILT = "spine.vertebral_tilt"
 
@@ -39,10 +40,7 @@ _IDENTITIES = (
     Identity("spine.t4_pelvic_angle", PELVIC_TILT, _TILT, "T4"),
     Identity("spine.l1_pelvic_angle", PELVIC_TILT, _TILT, "L1"),
     Identity("spine.global_tilt", PELVIC_TILT, "spine.c7_lean"),
-    Identity(
-        "spine.pelvic_incidence_lumbar_lordosis_mismatch", PELVIC_INCIDENCE, LUMBAR_LORDOSIS,
-        less=True,
-    ),
+    Identity(MISMATCH, PELVIC_INCIDENCE, LUMBAR_LORDOSIS, less=True),
     Identity(
         "spine.t1_slope_cervical_lordosis_mismatch", "spine.t1_slope", "spine.cervical_lordosis",
         less=True,
@@ -87,7 +85,7 @@ def _held(identity: Identity, three: tuple[Fact, Fact, Fact], evidence: Evidence
     total = first.number - second.number if identity.less else first.number + second.number
     gap = abs(whole.number - total)
     row = _row(identity, evidence)
-    names = [concept(f.what).name.split(" (")[0] for f in three]
+    names = [called(f.what) for f in three]
     if identity.level:
         names[2] += f" at {identity.level}"
     parts: dict[str, PartValue] = {

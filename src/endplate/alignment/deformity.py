@@ -8,17 +8,18 @@ from datetime import date
 from endplate.alignment.standing import (
     CURVE,
     LUMBAR_LORDOSIS,
+    MISMATCH,
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     POSTURE,
     SACRAL_SLOPE,
-    Standing,
     contradicted,
     in_space_first,
     is_upright,
+    mismatch,
     not_answered,
     of_a_minor,
-    standing,
+    standing_mismatch,
 )
 from endplate.evidence import Evidence
 from endplate.facts import Fact
@@ -42,7 +43,7 @@ _TYPES = {
 
 @rule(
     "alignment.srs_schwab",
-    reads=(*_ASKED, _THORACIC, _LUMBAR, CURVE, SACRAL_SLOPE, "person.age", POSTURE),
+    reads=(*_ASKED, MISMATCH, _THORACIC, _LUMBAR, CURVE, SACRAL_SLOPE, "person.age", POSTURE),
     scores="srs_schwab",
     needs=_ASKED,
 )
@@ -57,7 +58,7 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
     Differs     for an Oswestry index above 40 other thresholds were published (22°, 47 mm, 11°),
                 and are shown beside; older work took an SVA of 50 mm
     """
-    measured = standing(patient, _ASKED)
+    measured = standing_mismatch(patient, _ASKED)
     curves, curves_missing = _curves(patient)
     if measured.nothing and not curves:
         return None
@@ -65,15 +66,15 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
     if refused is not None:
         return refused
     given = {
-        "pi_ll": _mismatch(measured),
+        "pi_ll": mismatch(measured),
         "sva": measured.number(VERTICAL_AXIS) if measured.has(VERTICAL_AXIS) else None,
         "pt": measured.number(PELVIC_TILT) if measured.has(PELVIC_TILT) else None,
     }
-    mismatch = given["pi_ll"]
+    pi_ll = given["pi_ll"]
     kind = _curve_type(curves, evidence)
     no_age = () if patient.age else ("person.age",)
     parts: dict[str, PartValue] = {
-        "pelvic_incidence_minus_lumbar_lordosis": None if mismatch is None else round(mismatch, 6),
+        "pelvic_incidence_minus_lumbar_lordosis": None if pi_ll is None else round(pi_ll, 6),
         **{f"{name}_modifier": _modifier(name, value, evidence) for name, value in given.items()},
         "coronal_type": kind,
         **{f"disability_{name}": _severe(name, value, evidence) for name, value in given.items()},
@@ -110,12 +111,6 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
 
 
 _NAMES = {"pi_ll": "PI-LL", "sva": "SVA", "pt": "PT"}
-
-
-def _mismatch(measured: Standing) -> float | None:
-    if not measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
-        return None
-    return measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
 
 
 def _other_thresholds(

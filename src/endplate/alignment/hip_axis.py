@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from endplate.alignment.standing import PELVIC_INCIDENCE, POSTURE, not_answered, standing
+from endplate.alignment.standing import (
+    PELVIC_INCIDENCE,
+    POSTURE,
+    not_answered,
+    off_by,
+    standing,
+    told,
+)
 from endplate.evidence import Evidence
 from endplate.findings import Finding, PartValue
 from endplate.record import Patient
@@ -57,12 +64,13 @@ def t4_l1_hip_axis(patient: Patient, evidence: Evidence) -> Finding | None:
     if measured.missing:
         return not_answered("The T4-L1-hip axis", measured, evidence, rows=rows, parts=parts)
     off = measured.number(_L1) - target
+    bands = (evidence.row(f"{name}.aligned"), evidence.row(f"{name}.wider"))
+    size = f"{'-' if mismatch < 0 else ''}{told(abs(mismatch), bands, 1)}"
     parts = {n: round(x, 6) if isinstance(x, float) else x for n, x in parts.items()}
     category = str(parts["t4_l1"])
     return Finding(
-        says=f"T4-L1-hip axis: T4PA less L1PA {mismatch:.1f}°, {category}; L1PA "
-        f"{measured.number(_L1):.1f}° is {abs(off):.1f}° {'above' if off > 0 else 'below'} the "
-        f"{target:.1f}° that the incidence sets.",
+        says=f"T4-L1-hip axis: T4PA less L1PA {size}°, {category}; L1PA "
+        f"{measured.number(_L1):.1f}° is {off_by(off)} the {target:.1f}° that the incidence sets.",
         value=round(mismatch, 6),
         unit="deg",
         category=category,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from endplate.alignment.standing import POSTURE, posture_of
+from endplate.alignment.standing import POSTURE, called, posture_of
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
@@ -97,8 +97,8 @@ def pjk(patient: Patient, evidence: Evidence) -> Finding | None:
     if met is None:
         other = " It is defined on standing radiographs." if _refused(patient) else ""
         return Finding(
-            says=f"Proximal junctional kyphosis by {_HOLDERS[default]} cannot be told: "
-            f"{_named(missing)} not known.{other}",
+            says=f"Proximal junctional kyphosis by {_HOLDERS[default]} cannot be told; "
+            f"{_not_known(missing)}.{other}",
             status=Status.UNKNOWN,
             parts=parts,
             because=because or tuple(given),
@@ -107,10 +107,10 @@ def pjk(patient: Patient, evidence: Evidence) -> Finding | None:
             positions=positions,
         )
     count = sum(yes is not None for yes, _ in answers.values())
-    agree = sum(yes is met for yes, _ in answers.values())
+    met_by = sum(yes is True for yes, _ in answers.values())
     return Finding(
         says=f"{'Proximal' if met else 'No proximal'} junctional kyphosis by {_HOLDERS[default]}; "
-        f"{agree} of {count} definitions that can be told agree.",
+        f"definitions met: {met_by} of the {count} that can be computed.",
         category="pjk" if met else "no_pjk",
         parts=parts,
         because=because,
@@ -132,12 +132,12 @@ def _refused(patient: Patient) -> bool:
 
 def _said(met: bool | None, missing: tuple[str, ...]) -> str:
     if met is None:
-        return f"not computable: {_named(missing)} not known"
+        return f"not computable; {_not_known(missing)}"
     return "met" if met else "not met"
 
 
-def _named(missing: tuple[str, ...]) -> str:
-    return ", ".join(concept(what).name for what in missing)
+def _not_known(missing: tuple[str, ...]) -> str:
+    return f"not known: {'; '.join(map(called, missing))}"
 
 
 def _defined(name: str, patient: Patient, evidence: Evidence) -> Answer:
@@ -186,9 +186,18 @@ def _is(patient: Patient, what: str, among: tuple[str, ...]) -> Known:
     return Known("yes" if fact.value in among else "no", (fact,))
 
 
+_SIGNS = {
+    _FRACTURE: "a fracture at UIV or UIV+1",
+    _SUBLUXATION: "subluxation",
+    _INSTRUMENTATION: "failure of fixation",
+    _NEUROLOGY: "a neurological deficit",
+    _REVISION: "need of revision",
+}
+
+
 @rule(
     "alignment.pjf",
-    reads=(*_PJK, _FRACTURE, _SUBLUXATION, _INSTRUMENTATION, _NEUROLOGY, _REVISION, POSTURE),
+    reads=(*_PJK, *_SIGNS, POSTURE),
     scores="pjf",
     needs=(_ANGLE, _BEFORE),
 )
@@ -199,8 +208,7 @@ def pjf(patient: Patient, evidence: Evidence) -> Finding | None:
     Population  after fusion for deformity
     Not for     the severity, which the Hart-ISSG scale tells; the chance of failing
     """
-    items = (_FRACTURE, _SUBLUXATION, _INSTRUMENTATION, _NEUROLOGY, _REVISION)
-    if not any(patient.facts(what) for what in items):
+    if not any(patient.facts(what) for what in (*_PJK, *_SIGNS)):
         return None
     signs = {
         _FRACTURE: _is(patient, _FRACTURE, concept(_FRACTURE).choices[1:]),
@@ -229,7 +237,7 @@ def pjf(patient: Patient, evidence: Evidence) -> Finding | None:
             category="no_pjf", parts=parts, because=because, rests_on=rows,
         )  # fmt: skip
     if kyphotic and failed.yes:
-        named = ", ".join(concept(w).name for w, sign in signs.items() if sign.yes)
+        named = ", ".join(_SIGNS[w] for w, sign in signs.items() if sign.yes)
         return Finding(
             says=f"Proximal junctional failure: kyphosis with {named}.",
             category="pjf", parts=parts, because=because, rests_on=rows,
@@ -237,7 +245,7 @@ def pjf(patient: Patient, evidence: Evidence) -> Finding | None:
     open_signs = () if failed.yes else tuple(w for w, sign in signs.items() if sign.unknown)
     missing = (*lacking, *open_signs)
     return Finding(
-        says=f"Proximal junctional failure cannot be told: {_named(missing)} not known.",
+        says=f"Proximal junctional failure cannot be told; {_not_known(missing)}.",
         status=Status.UNKNOWN,
         parts=parts,
         because=because,
@@ -290,13 +298,11 @@ def hart_issg(patient: Patient, evidence: Evidence) -> Finding | None:
     parts: dict[str, PartValue] = {f"{item}_points": value for item, value in points.items()}
     sum_known = sum(value for value in points.values() if value is not None)
     parts["points_known"] = sum_known
-    rows = (
-        *evidence.under("alignment.hart_issg."), evidence.row("alignment.hart_issg_revision"),
-    )  # fmt: skip
+    rows = evidence.under("alignment.hart_issg.")
     if missing:
         return Finding(
-            says=f"The Hart-ISSG score cannot be given: {_named(missing)} not known. At least "
-            f"{sum_known:g} points.",
+            says=f"The Hart-ISSG score cannot be given; {_not_known(missing)}. What is known "
+            f"makes {sum_known:g} of {_most(evidence):g} points.",
             status=Status.UNKNOWN,
             parts=parts,
             because=because,

@@ -11,10 +11,11 @@ from endplate.alignment.maturity import is_adolescent, not_adolescent
 from endplate.alignment.standing import (
     CURVE,
     POSTURE,
-    is_upright,
+    in_span,
     not_answered,
     standing,
     standing_curves,
+    told,
 )
 from endplate.evidence import Evidence
 from endplate.facts import Fact
@@ -87,9 +88,10 @@ def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
         lacking = tuple(w for r, w in _CURVES.items() if r not in curves)
         return not_answered("The Lenke type", replace(asked, missing=lacking), evidence, rows=rows)
     largest = max(curves.values(), key=lambda f: f.number)
-    if not evidence.row("alignment.scoliosis.least").met(largest.number):
+    least = evidence.row("alignment.scoliosis.least")
+    if not least.met(largest.number):
         return Finding(
-            says=f"The largest curve of {largest.number:.0f}° is no scoliosis.",
+            says=f"The largest curve, of {told(largest.number, (least,))}°, is no scoliosis.",
             status=Status.NOT_APPLICABLE,
             because=tuple(curves.values()),
             rests_on=rows,
@@ -138,6 +140,7 @@ def lenke(patient: Patient, evidence: Evidence) -> Finding | None:
         parts=parts,
         because=because,
         missing=tuple(dict.fromkeys(missing)),
+        assumed=in_span(sagittal_fact, _SAGITTAL_SPAN),
         rests_on=rows,
     )
 
@@ -214,11 +217,10 @@ def _possible(majors: tuple[str, ...], structural: Mapping[str, bool | None]) ->
 
 
 def _sagittal(patient: Patient, evidence: Evidence) -> tuple[str | None, Fact | None]:
-    """The sagittal modifier, from a standing kyphosis T5-T12 and no other span."""
-    for fact in patient.facts(_SAGITTAL, level=_SAGITTAL_SPAN):
-        if is_upright(patient, fact):
-            if evidence.row("alignment.lenke.sagittal.low").met(fact.number):
-                return "-", fact
-            high = evidence.row("alignment.lenke.sagittal.high").met(fact.number)
-            return ("+" if high else "N"), fact
-    return None, None
+    """The sagittal modifier, from a standing kyphosis of T5-T12 or of no stated span."""
+    fact = standing(patient, (_SAGITTAL,), {_SAGITTAL: _SAGITTAL_SPAN}).used.get(_SAGITTAL)
+    if fact is None:
+        return None, None
+    if evidence.row("alignment.lenke.sagittal.low").met(fact.number):
+        return "-", fact
+    return ("+" if evidence.row("alignment.lenke.sagittal.high").met(fact.number) else "N"), fact

@@ -16,14 +16,17 @@ _MISMATCH = "spine.t1_slope_cervical_lordosis_mismatch"
 _SLOPE = "spine.t1_slope"
 _LORDOSIS = "spine.cervical_lordosis"
 _MYELOPATHY = "questionnaire.mjoa"
+_CORONAL = "spine.cobb_angle.cervical"
 _MEASURED = (_AXIS, _GAZE, _MISMATCH, _SLOPE, _LORDOSIS)
+_CRITERIA = {"translation": _AXIS, "gaze": _GAZE, "kyphosis": _LORDOSIS, "coronal": _CORONAL}
+_SAGITTAL = (_AXIS, _GAZE, _LORDOSIS)
 
 
 @rule(
     "alignment.ames",
     reads=(*_MEASURED, _MYELOPATHY, POSTURE),
     scores="ames",
-    needs=(_AXIS, _GAZE),
+    needs=(_AXIS, _GAZE, _SLOPE, _LORDOSIS),
 )
 def ames(patient: Patient, evidence: Evidence) -> Finding | None:
     """Ames modifiers of cervical deformity: translation, gaze, mismatch and myelopathy.
@@ -104,28 +107,27 @@ def _modifier(name: str, value: float, evidence: Evidence) -> float:
 
 @rule(
     "alignment.cervical_deformity",
-    reads=(_AXIS, _GAZE, _LORDOSIS, POSTURE),
+    reads=(*_SAGITTAL, _CORONAL, POSTURE),
     scores="cervical_deformity",
-    needs=(_AXIS, _GAZE, _LORDOSIS),
+    needs=_SAGITTAL,
 )
 def cervical_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
     """Whether the neck is deformed by the criteria of the International Spine Study Group.
 
     Source      ISSG criteria as restated (alignment.cervical_deformity.*)
     Population  adults, standing radiographs
-    Not for     supine images; a coronal curve of the neck, which is not asked for here
+    Not for     supine images
     """
-    measured = standing(patient, (_AXIS, _GAZE, _LORDOSIS))
+    measured = standing(patient, _CRITERIA.values())
     if measured.nothing:
         return None
     name = "alignment.cervical_deformity"
     rows = evidence.under(f"{name}.")
-    criteria = {"translation": _AXIS, "gaze": _GAZE, "kyphosis": _LORDOSIS}
     parts: dict[str, PartValue] = {
         criterion: evidence.row(f"{name}.{criterion}").met(measured.number(what))
         if measured.has(what)
         else None
-        for criterion, what in criteria.items()
+        for criterion, what in _CRITERIA.items()
     }
     met = [evidence.row(f"{name}.{criterion}").says for criterion, yes in parts.items() if yes]
     if met:
@@ -137,13 +139,17 @@ def cervical_deformity(patient: Patient, evidence: Evidence) -> Finding | None:
             missing=measured.missing,
             rests_on=rows,
         )
-    if measured.missing:
+    if not measured.has(*_SAGITTAL):
         return not_answered("Cervical deformity", measured, evidence, rows=rows, parts=parts)
+    known = measured.has(_CORONAL)
     return Finding(
-        says="None of the sagittal criteria of cervical deformity is met; a coronal curve was not "
-        "asked for.",
-        category="no_sagittal_criterion",
+        says="None of the criteria of cervical deformity is met."
+        if known
+        else "None of the sagittal criteria of cervical deformity is met; whether the neck has a "
+        "coronal curve is not known.",
+        category="no_deformity" if known else "no_sagittal_criterion",
         parts=parts,
         because=measured.because,
+        missing=measured.missing,
         rests_on=rows,
     )

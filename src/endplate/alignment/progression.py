@@ -16,13 +16,20 @@ from endplate.alignment.maturity import (
     risser_grade,
     sanders_stage,
 )
-from endplate.alignment.standing import CURVE, POSTURE, not_answered, standing, standing_curves
+from endplate.alignment.standing import (
+    CURVE,
+    POSTURE,
+    called,
+    not_answered,
+    standing,
+    standing_curves,
+    told,
+)
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
 from endplate.record import Patient
 from endplate.rules import rule
-from endplate.vocabulary import concept
 
 _MENARCHE = "growth.menarche"
 _SINCE_MENARCHE = "growth.years_since_menarche"
@@ -95,7 +102,7 @@ def lonstein_carlson(patient: Patient, evidence: Evidence) -> Finding | None:
 def _lacking(
     name: str, missing: tuple[str, ...], because: tuple[Fact, ...], rows: tuple[Row, ...]
 ) -> Finding:
-    names = ", ".join(concept(w).name.split(" (")[0] for w in missing)
+    names = " and ".join(called(what) for what in missing)
     return Finding(
         says=f"{name} cannot be given: {names} not known.",
         status=Status.UNKNOWN,
@@ -179,7 +186,7 @@ def sitoula(patient: Patient, evidence: Evidence) -> Finding | None:
         return not_adolescent(name, patient, evidence)
     says, category, percent = _cell(stage, curve.number, evidence)
     return Finding(
-        says=f"Sanders stage {stage}, {round(curve.number, 1):g}°: {says}.",
+        says=f"Sanders stage {stage}, {told(curve.number, rows, 1).removesuffix('.0')}°: {says}.",
         value=percent,
         unit="" if percent is None else "%",
         category=category,
@@ -250,13 +257,14 @@ def ais_treatment(patient: Patient, evidence: Evidence) -> Finding | None:
         return not_adolescent(name, patient, evidence)
     if curve is None:
         return _without_curve(name, patient, evidence)
-    rows = (*evidence.under("alignment.ais_treatment."), *evidence.under("alignment.maturity."))
+    limits = evidence.under("alignment.ais_treatment.")
+    rows = (*limits, *evidence.under("alignment.maturity."))
     if age is None:
         return _lacking(name, ("person.age",), (curve, *because), rows)
     least = evidence.row("alignment.scoliosis.least")
     if not least.met(curve.number):
         return Finding(
-            says=f"A curve of {curve.number:.0f}° is no scoliosis.",
+            says=f"A curve of {told(curve.number, (least,))}° is no scoliosis.",
             status=Status.NOT_APPLICABLE,
             because=(curve,),
             rests_on=(least,),
@@ -274,14 +282,16 @@ def ais_treatment(patient: Patient, evidence: Evidence) -> Finding | None:
     shown = "if_mature" if mature else "if_immature"
     rows = (*rows, *study, *weaning)
     facts = (curve, age, *because)
+    size = told(curve.number, limits)
     if mature is None and not both:
         return Finding(
-            says=f"Curve of {curve.number:.0f}°: {_worded(parts['if_immature'])} while growing, "
-            f"{_worded(parts['if_mature'])} once mature; which holds is not known.",
+            says=f"Curve of {size}°: while growing, {_worded(parts['if_immature'])}; "
+            f"once mature, {_worded(parts['if_mature'])}; which of the two holds is not known.",
             status=Status.UNKNOWN,
             parts=parts,
             because=facts,
-            missing=(RISSER, SANDERS, MATURE),
+            missing=tuple(w for w in (RISSER, SANDERS, MATURE) if not patient.facts(w))
+            or (MATURE,),
             rests_on=rows,
         )
     grown = "" if both else " and mature" if mature else " and growing"
@@ -291,7 +301,7 @@ def ais_treatment(patient: Patient, evidence: Evidence) -> Finding | None:
         None: "",
     }[in_study]
     return Finding(
-        says=f"Curve of {curve.number:.0f}°{grown}: {_worded(parts[shown])}.{study_says}"
+        says=f"Curve of {size}°{grown}: {_worded(parts[shown])}.{study_says}"
         + (" The criteria for weaning from a brace are met." if may_wean else ""),
         category=str(parts[shown]),
         parts=parts,
@@ -305,7 +315,7 @@ def _worded(options: PartValue) -> str:
     words = [_IN_WORDS[option] for option in str(options).split("|")]
     if len(words) == 1:
         return words[0] if words[0] == _IN_WORDS["none_printed"] else f"{words[0]} is considered"
-    return f"{' or '.join(words)}, by which of two printed limits one goes"
+    return f"{' or '.join(words)}, depending on which of two printed limits is used"
 
 
 def _immature(cobb: float, evidence: Evidence) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endplate.alignment.standing import PELVIC_INCIDENCE, POSTURE, posture_of, standing
+from endplate.alignment.standing import PELVIC_INCIDENCE, POSTURE, posture_of, standing, told
 from endplate.evidence import Evidence
 from endplate.facts import Fact, replaced
 from endplate.findings import Finding, Status
@@ -45,7 +45,7 @@ def meyerding(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
             continue
         grade = str(met.table[0]["grade"])
         yield Finding(
-            says=f"Slip of {slip.number:.0f} %{where}: Meyerding grade {grade}"
+            says=f"Slip of {told(slip.number, grades)} %{where}: Meyerding grade {grade}"
             f"{_how(patient, slip)}.",
             about=slip.level or "",
             value=slip.number,
@@ -106,7 +106,8 @@ def sdsg(patient: Patient, evidence: Evidence) -> Finding | None:
             assumed=assumed,
             rests_on=rows,
         )
-    is_high = evidence.row("alignment.sdsg.high_grade").met(slip.number)
+    limit = evidence.row("alignment.sdsg.high_grade")
+    is_high = limit.met(slip.number)
     kinds, because, missing = (_high if is_high else _low)(patient, evidence)
     grade = "high" if is_high else "low"
     said = "|".join(kinds)
@@ -123,8 +124,8 @@ def sdsg(patient: Patient, evidence: Evidence) -> Finding | None:
         )
     open_ = "" if len(kinds) == 1 else "; the balance of pelvis and spine decides"
     return Finding(
-        says=f"SDSG type {said.replace('|', ' or ')}: slip of {slip.number:.0f} % at {_LEVEL}, "
-        f"{grade} grade{open_}{_how(patient, slip)}.",
+        says=f"SDSG type {said.replace('|', ' or ')}: slip of {told(slip.number, (limit,))} % at "
+        f"{_LEVEL}, {grade} grade{open_}{_how(patient, slip)}.",
         category=said,
         parts={"grade": grade},
         because=(slip, *because),

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from endplate.evidence import Evidence, Row
-from endplate.facts import Fact
+from endplate.facts import Fact, replaced
 from endplate.findings import Finding, PartValue, Status
 from endplate.posture import Posture
 from endplate.record import Patient
@@ -28,6 +28,7 @@ PELVIC_TILT = "pelvis.pelvic_tilt"
 SACRAL_SLOPE = "pelvis.sacral_slope"
 LUMBAR_LORDOSIS = "spine.lumbar_lordosis"
 LOWER_LORDOSIS = "spine.lower_lumbar_lordosis"
+MISMATCH = "spine.pelvic_incidence_lumbar_lordosis_mismatch"
 CURVE = "spine.coronal_cobb_angle"
 
 _ANY_POSTURE = (PELVIC_INCIDENCE,)
@@ -109,6 +110,26 @@ def standing(patient: Patient, asked: Iterable[str], spans: Mapping[str, str] = 
     )
 
 
+def standing_mismatch(patient: Patient, asked: Sequence[str]) -> Standing:
+    """`standing`, with incidence less lordosis as somebody stated it where the two are not known.
+
+    What needs the incidence by itself still has it where it is known.
+    """
+    measured = standing(patient, asked)
+    if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
+        return measured
+    kept = (w for w in asked if w not in (PELVIC_INCIDENCE, LUMBAR_LORDOSIS) or measured.has(w))
+    stated = standing(patient, (MISMATCH, *kept))
+    return stated if stated.has(MISMATCH) else measured
+
+
+def mismatch(measured: Standing) -> float | None:
+    """Incidence less lordosis, from the two or as stated."""
+    if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
+        return measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
+    return measured.number(MISMATCH) if measured.has(MISMATCH) else None
+
+
 def _measured(patient: Patient, what: str, spans: Mapping[str, str]) -> list[Fact]:
     """All measurements of a quantity over its own span that are fit for use, newest first."""
     return in_space_first([
@@ -116,6 +137,11 @@ def _measured(patient: Patient, what: str, spans: Mapping[str, str]) -> list[Fac
         for f in patient.facts(what)
         if f.details.get("usable") != "no" and f.level in (None, spans.get(what, f.level))
     ])  # fmt: skip
+
+
+def in_span(fact: Fact | None, span: str) -> tuple[Fact, ...]:
+    """What is assumed of a measurement that does not say over which levels it was taken."""
+    return (replaced(fact, level=span),) if fact and fact.level is None else ()
 
 
 def in_space_first(facts: Sequence[Fact]) -> list[Fact]:
@@ -203,12 +229,15 @@ def not_answered(
     """That a score cannot be given, with the posture, the day or the lack that is in the way."""
     reasons = _of_another_posture(measured)
     if measured.earlier:
-        names = _listed(concept(f.what).name for f in measured.earlier)
-        reasons.append(f"{names} not measured on the same day as the others")
+        names = _listed(called(f.what) for f in measured.earlier)
+        many = len(measured.earlier) > 1
+        reasons.append(
+            f"{names} {'were' if many else 'was'} not measured on the same day as the others"
+        )
     told = {f.what for f, _ in measured.refused} | {f.what for f in measured.earlier}
     lacking = [w for w in (*measured.missing, *also_missing) if w not in told]
     if lacking:
-        reasons.append(f"{_listed(concept(w).name for w in lacking)} not known")
+        reasons.append(f"{_listed(called(w) for w in lacking)} not known")
     if measured.refused:
         rows = (*rows, *evidence.under("alignment.posture."))
     return Finding(
@@ -230,16 +259,12 @@ def _of_another_posture(measured: Standing) -> list[str]:
     """What was measured in which other posture, and that the score is for standing people."""
     by_posture: dict[Posture, list[str]] = {}
     for fact, posture in measured.refused:
-        by_posture.setdefault(posture, []).append(concept(fact.what).name)
+        by_posture.setdefault(posture, []).append(called(fact.what))
     if not by_posture:
         return []
     parts = [
-        f"{_listed(names)} "
-        + (
-            "in a posture that is not stated"
-            if posture is Posture.UNKNOWN
-            else f"measured {_IN_WORDS[posture]}"
-        )
+        f"{_listed(names)} {'was' if len(names) == 1 else 'were'} measured "
+        f"{_IN_WORDS.get(posture, 'in a posture that is not stated')}"
         for posture, names in by_posture.items()
     ]
     return [f"it is defined on standing radiographs, and {_listed(parts)}"]
@@ -251,6 +276,30 @@ _IN_WORDS = {
     Posture.PRONE: "prone",
     Posture.LATERAL: "lying on the side",
 }
+
+
+def called(what: str) -> str:
+    """What a clinician calls a concept, without what its name explains in brackets."""
+    return concept(what).name.split(" (")[0]
+
+
+def told(value: float, cut_offs: Iterable[Row], decimals: int = 0) -> str:
+    """A value with as few decimals as leave it on its side of each cut-off: 24.8, not 25."""
+    rows = [row for row in cut_offs if row.compare]
+    finest = max((row.decimals or 0 for row in rows), default=0)
+    for count in range(decimals, finest):
+        text = f"{value:.{count}f}"
+        if all(row.met(float(text)) == row.met(value) for row in rows):
+            return text
+    return f"{value:.{max(decimals, finest)}f}"
+
+
+def off_by(degrees: float) -> str:
+    """How far a value lies from another: ``3.0° above``, ``at``."""
+    size = f"{abs(degrees):.1f}"
+    if float(size) == 0:
+        return "at"
+    return f"{size}° {'above' if degrees > 0 else 'below'}"
 
 
 def _listed(words: Iterable[str]) -> str:

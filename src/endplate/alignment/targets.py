@@ -8,19 +8,25 @@ from endplate.alignment.proportion import lordosis_distribution
 from endplate.alignment.standing import (
     LOWER_LORDOSIS,
     LUMBAR_LORDOSIS,
+    MISMATCH,
     PELVIC_INCIDENCE,
     PELVIC_TILT,
     POSTURE,
     SACRAL_SLOPE,
     Standing,
     contradicted,
+    mismatch,
     not_answered,
     of_a_minor,
+    off_by,
     standing,
+    standing_mismatch,
+    told,
 )
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
+from endplate.posture import Posture
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -30,7 +36,7 @@ _AGED = (PELVIC_INCIDENCE, LUMBAR_LORDOSIS, PELVIC_TILT)
 
 @rule(
     "alignment.age_adjusted",
-    reads=(*_AGED, SACRAL_SLOPE, "person.age", POSTURE),
+    reads=(*_AGED, MISMATCH, SACRAL_SLOPE, "person.age", POSTURE),
     scores="age_adjusted",
     needs=("person.age",),
 )
@@ -43,8 +49,8 @@ def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
     Not for     children; sagittal vertical axis and T1 pelvic angle, whose formulas are not
                 known well enough; a target of its own beside the other schools
     """
-    measured = standing(patient, _AGED)
-    if measured.nothing:
+    measured = standing_mismatch(patient, _AGED)
+    if measured.nothing and not _was_standing(patient):
         return None
     rows = (*evidence.under("alignment.age_adjusted."), evidence.row("alignment.adult_from_age"))
     age = patient.age
@@ -61,36 +67,35 @@ def age_adjusted(patient: Patient, evidence: Evidence) -> Finding | None:
     if refused is not None:
         return refused
     tilt = aged("pelvic_tilt", age, evidence)
-    mismatch = aged("mismatch", age, evidence)
+    target = aged("mismatch", age, evidence)
     parts: dict[str, PartValue] = {
         "target_pelvic_tilt": tilt,
-        "target_pelvic_incidence_minus_lumbar_lordosis": mismatch,
+        "target_pelvic_incidence_minus_lumbar_lordosis": target,
         "target_lumbar_lordosis": None,
         "pelvic_tilt_less_target": None,
         "mismatch_less_target": None,
     }
-    says = f"Targets at {age.number:g} years: pelvic tilt {tilt:.1f}°, PI-LL {mismatch:.1f}°"
+    says = f"Targets at {age.number:g} years: pelvic tilt {tilt:.1f}°, PI-LL {target:.1f}°"
     if measured.has(PELVIC_INCIDENCE):
-        lordosis = round(measured.number(PELVIC_INCIDENCE) - mismatch, 6)
+        lordosis = round(measured.number(PELVIC_INCIDENCE) - target, 6)
         parts["target_lumbar_lordosis"] = lordosis
         says += f", which is a lordosis of {lordosis:.1f}°"
     actual = []
     if measured.has(PELVIC_TILT):
         parts["pelvic_tilt_less_target"] = off = round(measured.number(PELVIC_TILT) - tilt, 6)
-        actual.append(f"the tilt is {_off(off)}")
-    if measured.has(PELVIC_INCIDENCE, LUMBAR_LORDOSIS):
-        now = measured.number(PELVIC_INCIDENCE) - measured.number(LUMBAR_LORDOSIS)
-        parts["mismatch_less_target"] = off = round(now - mismatch, 6)
-        actual.append(f"PI-LL is {_off(off)}")
+        actual.append(f"the tilt is {off_by(off)} it")
+    if (now := mismatch(measured)) is not None:
+        parts["mismatch_less_target"] = off = round(now - target, 6)
+        actual.append(f"PI-LL is {off_by(off)} it")
     says += f"; {' and '.join(actual)}" if actual else ""
-    told = not_answered("The comparison", measured, evidence) if measured.refused else None
+    against = not_answered("The comparison", measured, evidence) if measured.refused else None
     return Finding(
         says=f"{says}. The formulas were not read in the paper."
-        + (f" {told.says}" if told else ""),
+        + (f" {against.says}" if against else ""),
         parts=parts,
         because=(*measured.because, age),
         missing=measured.missing,
-        rests_on=(*rows, *(told.rests_on if told else ())),
+        rests_on=(*rows, *(against.rests_on if against else ())),
     )
 
 
@@ -102,8 +107,9 @@ def aged(what: str, age: Fact, evidence: Evidence) -> float:
     return round(target, 6)
 
 
-def _off(degrees: float) -> str:
-    return f"{abs(degrees):.1f}° {'above' if degrees > 0 else 'below'} it"
+def _was_standing(patient: Patient) -> bool:
+    """Whether somebody was imaged standing: whom else these targets say nothing to."""
+    return any(f.value == Posture.STANDING for f in patient.facts(POSTURE))
 
 
 # -- ideal lordosis by every formula --------------------------------------------------------------
@@ -148,6 +154,9 @@ def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
     parts["lee_lower_lordosis"] = (
         None if lower is None else round(incidence + lower["lower_less_incidence"], 6)
     )
+    parts["hyun_lower_lordosis"] = round(
+        _line("alignment.ideal_lordosis.lower_hyun", incidence, evidence), 6
+    )
     parts["largest_lordosis"] = None
     if measured.has(_LARGEST_KYPHOSIS):
         largest = _largest(incidence, measured, evidence)
@@ -162,7 +171,10 @@ def ideal_lordosis(patient: Patient, evidence: Evidence) -> Finding | None:
         parts=parts,
         because=(*measured.because, *((age,) if age else ())),
         missing=() if age else ("person.age",),
-        rests_on=(evidence.row("alignment.ideal_lordosis.weak"),),
+        rests_on=(
+            *evidence.under("alignment.ideal_lordosis.lower_hyun."),
+            evidence.row("alignment.ideal_lordosis.weak"),
+        ),
         positions=positions,
     )
 
@@ -295,7 +307,7 @@ def distribution(patient: Patient, evidence: Evidence) -> Finding | None:
     met = next((row for row in bands if row.met(index)), None)
     category = met.name.rpartition(".")[2] if met else "aligned"
     return Finding(
-        says=f"Lordosis distribution index {index:.0f} %: {category.replace('_', ' ')}.",
+        says=f"Lordosis distribution index {told(index, bands)} %: {category.replace('_', ' ')}.",
         value=index,
         unit="%",
         category=category,

@@ -12,6 +12,7 @@ from rich.console import Console
 from endplate import evidence, rules, vocabulary
 from endplate.alignment.aims import Target, targets_of
 from endplate.alignment.norms import Norm, norms_of
+from endplate.alignment.standing import called
 from endplate.alignment.together import RULE as NOT_STANDING
 from endplate.alignment.together import told_once
 from endplate.cli.alignment import Given, of_films
@@ -69,7 +70,10 @@ def classify(said: Said, *, as_json: bool) -> None:
     own = _rules()
     found = told_once(f for r in own for f in r(asked.patient, asked.grounds))
     spoke = {f.rule for f in found} | _told_together(found)
-    findings = (*found, *(_not_given(r) for r in own if r.scores and r.id not in spoke))
+    known = {f.what for f in asked.facts}
+    # What needs nothing and is asked of something known has looked, and found nothing to say.
+    silent = {r.id for r in own if not r.scores or (not r.needs and known & {*r.reads})}
+    findings = (*found, *(_not_given(r, known) for r in own if r.id not in spoke | silent))
     norms = [
         n for f in asked.patient.record.facts for n in norms_of(f, asked.patient, asked.grounds)
     ]
@@ -216,6 +220,7 @@ def _concept_of(name: str, reads: Sequence[str]) -> str:
     people = ("person.age", "person.sex", "person.birth_date")
     among = tuple(dict.fromkeys((*reads, *people)))
     matching = [w for w in among if name == w] or [w for w in among if w.endswith(f".{name}")]
+    matching = matching or list(vocabulary.ids_named(name, among))
     if len(matching) == 1:
         return matching[0]
     near = ", ".join(matching or vocabulary.nearest(name, among))
@@ -235,12 +240,15 @@ def _told_together(findings: Iterable[AnyFinding]) -> set[str]:
     return {ids[score] for f in findings if f.rule == NOT_STANDING for score in f.parts}
 
 
-def _not_given(rule: Rule) -> Finding:
+def _not_given(rule: Rule, known: set[str]) -> Finding:
+    lacking = tuple(what for what in rule.needs if what not in known)
+    some = lacking and known & set(rule.reads)
+    why = f"{' and '.join(map(called, lacking))} not" if some else "nothing that it asks for is"
     return Finding(
         rule=rule.id,
-        says="Cannot be given: nothing that it asks for is known.",
+        says=f"Cannot be given: {why} known.",
         status=Status.UNKNOWN,
-        missing=rule.needs or rule.reads,
+        missing=lacking or rule.reads,
     )
 
 
@@ -264,7 +272,7 @@ def _grouped(findings: Iterable[AnyFinding]) -> list[tuple[str, str]]:
         elif finding.status is Status.NOT_APPLICABLE:
             why, name = "does not apply: " + finding.says, _name(finding)
         else:
-            names = [concept(w).name.split(" (")[0] for w in dict.fromkeys(finding.missing)]
+            names = [called(w) for w in dict.fromkeys(finding.missing)]
             why, name = "not known: " + ", ".join(names), _name(finding)
         groups.setdefault(why, []).append(name)
     return [(why, ", ".join(dict.fromkeys(names))) for why, names in groups.items()]

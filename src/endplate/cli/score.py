@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -88,7 +89,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     record = PatientRecord.of(understood.facts)
     assumed = _standing(rule, record.facts, on)
     asked = record.with_facts(assumed).known_on(on)
-    findings = rule(asked, grounds) or (_nothing_to_score(rule),)
+    findings = rule(asked, grounds) or (_nothing_to_score(rule, record.facts),)
     if assumed:
         findings = tuple(replace(f, assumed=(*f.assumed, *assumed)) for f in findings)
     if as_json:
@@ -119,28 +120,34 @@ def _standing(rule: Rule, given: Iterable[Fact], on: date) -> tuple[Fact, ...]:
     return (Fact(what=_POSTURE, value=Posture.STANDING.value, on=on, source=_SOURCE),)
 
 
-def _nothing_to_score(rule: Rule) -> Finding:
+def _nothing_to_score(rule: Rule, given: Iterable[Fact]) -> Finding:
+    there = {f.what for f in given}
+    lacking = [what for what in rule.needs if what not in there]
     return Finding(
         rule=rule.id,
-        says="Cannot be answered: nothing that it needs was given.",
+        says="Cannot be answered: "
+        + ("what it needs besides was not given." if there else "nothing was given."),
         status=Status.UNKNOWN,
-        missing=rule.needs or rule.reads,
+        missing=tuple(lacking or (w for w in rule.reads if w not in there)) or rule.reads,
     )
 
 
 def _rule(id: str) -> Rule:
     found = {r.id: r for r in rules.find()} | {r.scores: r for r in rules.find() if r.scores}
-    if id in found:
-        return found[id]
-    near = vocabulary.nearest(id, found)
-    hint = f" Nearest: {', '.join(near)}." if near else ""
+    plain = re.sub(r"[^a-z0-9.]+", "_", id.lower())  # GAP, SRS-Schwab
+    if plain in found:
+        return found[plain]
+    words = set(plain.split("_"))
+    alike = [r.scores for r in found.values() if r.scores and words & set(r.scores.split("_"))]
+    near = *alike, *vocabulary.nearest(plain, found)
+    hint = f" Nearest: {', '.join(dict.fromkeys(near))}." if near else ""
     raise InputProblem(
         f"{id}: is no score or rule.{hint} 'endplate score --list' shows all ids; choose one."
     )
 
 
 def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
-    """One ``key=value``: key is a concept's id or its last word, with ``@L1`` for a level."""
+    """One ``key=value``: a concept's id, its last word or a name, with ``@L1`` for a level."""
     key, equals, text = pair.partition("=")
     if not equals:
         raise InputProblem(
@@ -148,7 +155,7 @@ def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
             f"'endplate score {rule.scores or rule.id} --inputs'."
         )
     name, _, level = key.partition("@")
-    matching = [w for w in rule.reads if w == name or w.rsplit(".", 1)[-1] == name]
+    matching = [name] if name in rule.reads else vocabulary.ids_named(name, rule.reads)
     if len(matching) != 1:
         near = ", ".join(matching or vocabulary.nearest(name, rule.reads)) or ", ".join(rule.reads)
         raise InputProblem(

@@ -168,3 +168,8 @@ def test_a_clinic_chooses_another_default(tmp_path):
     found = of(standing(pelvic_tilt=25), with_clinic_file(SHIPPED, file))
     assert found["pelvic_tilt", "age_adjusted"].default
     assert not found["pelvic_tilt", "srs_schwab"].default
+
+
+def test_the_weak_line_of_the_lower_lordosis_is_told_as_one():
+    target = of(standing(50))["lower_lumbar_lordosis", "hyun"]
+    assert (target.value, target.note, target.reached) == (39.88, "a weak line", None)

@@ -93,3 +93,90 @@ def test_a_lumbar_modifier_is_typed_as_it_is_printed(capsys):
 def test_a_small_measured_slip_is_no_spondylolisthesis(slip, interval, grades):
     known = standing().having("segment.listhesis_percent", slip, level="L4-L5", interval=interval)
     assert [f.category for f in meyerding(known.known_on(), SHIPPED)] == grades
+
+
+def scored(capsys, *line):
+    """The first finding of ``endplate score``."""
+    assert main(["score", *line, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["findings"][0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("gap", "PI=50.4", "SS=35", "LL=46.3", "L4-S1_lordosis=18.3", "GT=14.8", "age=58"),
+        ("GAP", "pi=50.4", "ss=35", "ll=46.3", "lower_ll=18.3", "gt=14.8", "age=58"),
+    ],
+)
+def test_the_names_that_the_field_uses_are_understood(capsys, line):
+    assert scored(capsys, *line)["value"] == 2
+
+
+def test_ids_are_understood_however_they_are_cased_and_joined(capsys):
+    typed = ("PI-LL=20", "SVA=95", "PT=30")
+    assert scored(capsys, "SRS-Schwab", *typed)["category"] == "PI-LL +, SVA +, PT +"
+
+
+@pytest.mark.parametrize(
+    "typed, near", [("pjk_glattes", "pjk"), ("gap_score", "gap"), ("ames_cervical", "ames")]
+)
+def test_a_longer_id_gets_the_score_that_it_holds(capsys, typed, near):
+    assert main(["score", typed]) == 2
+    assert f"Nearest: {near}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line, missing",
+    [
+        (("gap", "age=58"), "pelvis.pelvic_incidence"),
+        (("sdsg", "pelvic_incidence=50"), "segment.listhesis_percent"),
+        (("sitoula", "coronal_cobb_angle=20"), "growth.sanders"),
+    ],
+)
+def test_what_was_given_is_not_said_to_be_missing(capsys, line, missing):
+    first = scored(capsys, *line)
+    assert first["value"] is None and missing in first["missing"]
+    assert not any(what.endswith(line[1].split("=")[0]) for what in first["missing"])
+    assert "nothing" not in first["says"]
+
+
+@pytest.mark.parametrize("score", ["lenke", "compensation_signs"])
+def test_a_kyphosis_of_no_stated_span_is_assumed_in_plain_sight(capsys, score):
+    line = {
+        "lenke": ["PT_Cobb=0", "MT_Cobb=55", "TL/L_Cobb=0", "lumbar_modifier=a", "age=14"],
+        "compensation_signs": ["pelvic_tilt=12"],
+    }[score]
+    first = scored(capsys, score, *line, "thoracic_kyphosis=9.9")
+    assert first["category"] == {"lenke": "1A-", "compensation_signs": "hypokyphosis"}[score]
+    assert [f["level"] for f in first["assumed"] if f["what"] == "spine.thoracic_kyphosis"] == [
+        "T5-T12"
+    ]
+    other = scored(capsys, score, *line, "thoracic_kyphosis@T4-T12=9.9")
+    assert "spine.thoracic_kyphosis" in other["missing"]
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        (("meyerding", "listhesis_percent=25.3"), "Slip of 25.3 %: Meyerding grade II."),
+        (("meyerding", "listhesis_percent=25"), "Slip of 25 %: Meyerding grade I."),
+        (("sdsg", "listhesis_percent=49.7", "pelvic_incidence=50"), "slip of 49.7 % at L5-S1, low"),
+        (("ldi", "lumbar_lordosis=50", "lower_lumbar_lordosis=24.9"), "index 49.8 %: moderate"),
+        (("ais_treatment", "coronal_cobb_angle=24.8", "risser=1", "age=12"), "Curve of 24.8°: obs"),
+        (("ais_treatment", "coronal_cobb_angle=9.7", "risser=1", "age=12"), "9.7° is no scoliosis"),
+        (("t4_l1_hip_axis", "PI=50", "L1PA=4", "T4PA=8.04"), "L1PA 4.04°, mismatched"),
+        (("t4_l1_hip_axis", "PI=50", "L1PA=4", "T4PA=0"), "L1PA -4.0°, aligned; L1PA 4.0° is at"),
+    ],
+)
+def test_no_number_is_printed_on_the_other_side_of_its_cut_off(capsys, line, says):
+    assert says in scored(capsys, *line)["says"]
+
+
+def test_what_is_known_of_maturity_is_not_asked_for_again(capsys):
+    first = scored(capsys, "ais_treatment", "coronal_cobb_angle=42", "risser=4", "age=15")
+    assert first["missing"] == ["growth.sanders", "growth.skeletally_mature"]
+
+
+def test_a_sign_of_failure_is_named_as_one(capsys):
+    line = ("pjf", "pja=15", "pja_before=0", "instrumentation=complete_loss")
+    assert scored(capsys, *line)["says"].endswith("kyphosis with failure of fixation.")
