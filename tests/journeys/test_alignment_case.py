@@ -118,6 +118,7 @@ def test_a_film_in_no_posture_answers_no_score_for_standing_people(case, tmp_pat
     plan, report = planned(case, tmp_path / "out")
     (told,) = [f for f in plan["findings"] if f["rule"] == "alignment.not_standing"]
     assert told["status"] == "unknown" and "GAP score" in told["says"]
+    assert "in a posture that is not stated" in told["says"]
     assert not any(f["rule"] == "alignment.gap" for f in plan["findings"])
     assert "posture not stated" in report
 

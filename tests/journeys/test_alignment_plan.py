@@ -165,3 +165,8 @@ def test_a_lateral_view_is_needed_and_one_alone(lateral, frontal, tmp_path, capf
     for files in ([frontal], [lateral, second]):
         assert main(["alignment", "plan", *files]) == UNUSABLE
         assert "lateral" in capfd.readouterr().err
+
+
+def test_limits_are_not_ignored_beside_actions(lateral, capfd):
+    assert main(["alignment", "plan", lateral, "--action", PSO, "--grade", "2"]) == UNUSABLE
+    assert "--grade: cannot be given beside --action." in capfd.readouterr().err

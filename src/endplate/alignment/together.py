@@ -16,6 +16,7 @@ from endplate.alignment.targets import distribution
 from endplate.evidence import Evidence
 from endplate.facts import in_order
 from endplate.findings import AnyFinding, Finding, Status
+from endplate.posture import Posture
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -59,11 +60,12 @@ def not_standing(patient: Patient, evidence: Evidence) -> Finding | None:
     if not refused:
         return None
     names = [_NAMES[score] for score in refused]
-    postures = sorted(
-        {f.posture.value for one in refused.values() for f in one.because if f.posture}
-        - {"standing", "unknown"}
+    postures = {f.posture for one in refused.values() for f in one.because if f.posture}
+    words = sorted(
+        "in a posture that is not stated" if posture is Posture.UNKNOWN else str(posture)
+        for posture in postures - {Posture.STANDING}
     )
-    how = f" What was measured was measured {' and '.join(postures)}." if postures else ""
+    how = f" What was measured was measured {' and '.join(words)}." if words else ""
     return Finding(
         says=f"Defined on standing radiographs, of which none is known: {', '.join(names)}.{how}",
         status=Status.UNKNOWN,

@@ -50,6 +50,15 @@ class Request:
     actions: tuple[str, ...] = ()
     facts: Path | None = None
 
+    @property
+    def limit(self) -> str | None:
+        """The first limit of a search that was given."""
+        limits = {
+            "--levels": self.levels, "--approach": self.approaches or None, "--grade": self.grade,
+            "--most": self.most, "--upper": self.upper, "--lower": self.lower,
+        }  # fmt: skip
+        return next((name for name, value in limits.items() if value is not None), None)
+
 
 def plan(
     files: Sequence[Path],
@@ -148,6 +157,11 @@ def _plans(
 ) -> tuple[tuple[Plan, ...], tuple[Problem, ...], str]:
     """The plans, what is in the way of the targets, and what was searched, if anything was."""
     if request.actions:
+        if (limit := request.limit) is not None:
+            raise InputProblem(
+                f"{limit}: cannot be given beside --action. Limits are for searching, and actions "
+                f"of your own are planned as they are; both are there. Leave one of them out."
+            )
         given = [actions.read(text) for text in request.actions]
         return (planning.plan("plan 1", given, case),), (), ""
     from endplate.alignment import plan_search
