@@ -365,7 +365,8 @@ class _Measured:
         for curve in cobb.curves(levels, upper, under, self.least):
             rests, where = {curve.first, curve.last}, f"{curve.first}-{curve.last}"
             details: dict[str, Any] = {
-                "largest": "yes" if curve.largest else "no", "lateral_axis": planes.by
+                "largest": "yes" if curve.largest else "no", "lateral_axis": planes.by,
+                "among": f"{levels[0]}-{levels[-1]}",
             }  # fmt: skip
             own: list[Rested] = []
             run = self._bodies(levels, curve)

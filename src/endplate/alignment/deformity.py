@@ -33,6 +33,8 @@ _THORACIC = "spine.cobb_angle.thoracic"
 _LUMBAR = "spine.cobb_angle.thoracolumbar_lumbar"
 _ASKED = (PELVIC_INCIDENCE, LUMBAR_LORDOSIS, VERTICAL_AXIS, PELVIC_TILT)
 _LOWEST_THORACIC_APEX = Level.T9
+# Where all between these was marked, a region in which no curve was found has none to speak of.
+_WHOLE = (Level.T2, Level.L5)
 _TYPES = {
     (True, False): "T",
     (False, True): "L",
@@ -59,7 +61,7 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
                 and are shown beside; older work took an SVA of 50 mm
     """
     measured = standing_mismatch(patient, _ASKED)
-    curves, curves_missing = _curves(patient)
+    curves, straight, curves_missing = _curves(patient)
     if measured.nothing and not curves:
         return None
     refused = of_a_minor("SRS-Schwab", patient, evidence) or contradicted(patient, evidence)
@@ -71,7 +73,7 @@ def srs_schwab(patient: Patient, evidence: Evidence) -> Finding | None:
         "pt": measured.number(PELVIC_TILT) if measured.has(PELVIC_TILT) else None,
     }
     pi_ll = given["pi_ll"]
-    kind = _curve_type(curves, evidence)
+    kind = _curve_type(curves, straight, evidence)
     no_age = () if patient.age else ("person.age",)
     parts: dict[str, PartValue] = {
         "pelvic_incidence_minus_lumbar_lordosis": None if pi_ll is None else round(pi_ll, 6),
@@ -149,8 +151,10 @@ def _modifier(name: str, value: float | None, evidence: Evidence) -> str | None:
     return str(met.table[0]["modifier"]) if met else "0"
 
 
-def _curves(patient: Patient) -> tuple[dict[str, Fact], tuple[str, ...]]:
-    """The largest standing curve of each region on the newest day, and the regions without one."""
+def _curves(patient: Patient) -> tuple[dict[str, Fact], frozenset[str], tuple[str, ...]]:
+    """The largest standing curve of each region on the newest day; regions known to have none, as
+    the whole spine was searched for curves on that day; and regions of which nothing is known.
+    """
     every: dict[str, list[Fact]] = {}
     curves = in_space_first([f for f in patient.facts(CURVE) if is_upright(patient, f)])
     for region in (_THORACIC, _LUMBAR):
@@ -162,7 +166,18 @@ def _curves(patient: Patient) -> tuple[dict[str, Fact], tuple[str, ...]]:
         of_the_day = [f for f in known if (f.on or date.min) == day]
         if of_the_day:
             found[region] = max(of_the_day, key=lambda f: f.number)
-    return found, tuple(region for region in every if region not in found)
+    searched = any(_is_of_the_whole(f) for f in curves if (f.on or date.min) == day)
+    without = [region for region in every if region not in found]
+    return found, frozenset(without if searched else ()), () if searched else tuple(without)
+
+
+def _is_of_the_whole(curve: Fact) -> bool:
+    """Whether a curve was the largest of a spine marked from the thorax to the last lumbar disc."""
+    among = str(curve.details.get("among", ""))
+    if curve.details.get("largest") != "yes" or not among:
+        return False
+    first, last = (Level(name) for name in among.split("-"))
+    return first <= _WHOLE[0] and last >= _WHOLE[1]
 
 
 def _region(curve: Fact) -> str | None:
@@ -173,9 +188,14 @@ def _region(curve: Fact) -> str | None:
     return _THORACIC if order(str(apex)) <= order(_LOWEST_THORACIC_APEX) else _LUMBAR
 
 
-def _curve_type(curves: dict[str, Fact], evidence: Evidence) -> str | None:
+def _curve_type(
+    curves: dict[str, Fact], straight: frozenset[str], evidence: Evidence
+) -> str | None:
     """T, L, D or N; None unless both regions are known."""
-    if not {_THORACIC, _LUMBAR} <= curves.keys():
-        return None
     major = evidence.row("alignment.srs_schwab.curve.major")
-    return _TYPES[major.met(curves[_THORACIC].number), major.met(curves[_LUMBAR].number)]
+    are_major = []
+    for region in (_THORACIC, _LUMBAR):
+        if region not in curves and region not in straight:
+            return None
+        are_major.append(region in curves and major.met(curves[region].number))
+    return _TYPES[are_major[0], are_major[1]]

@@ -494,7 +494,9 @@ def _frontal_curves(
     least = evidence.row("measurement.curve.least").number
     bodies = {level: drawn[f"{level} body"][0] for level in levels if f"{level} body" in drawn}
     for curve in curves(levels, np.array(upper), np.array(lower), least):
-        details: dict[str, float | str] = {"largest": "yes" if curve.largest else "no"}
+        details: dict[str, float | str] = {
+            "largest": "yes" if curve.largest else "no", "among": f"{levels[0]}-{levels[-1]}",
+        }  # fmt: skip
         interval = None
         if curve.error is not None:
             away = NORMAL_95 * curve.error

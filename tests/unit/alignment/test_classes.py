@@ -168,3 +168,23 @@ def test_the_coronal_types(rule):
         known.having("spine.cobb_angle.thoracic", thoracic)
         known.having("spine.cobb_angle.thoracolumbar_lumbar", lumbar)
         assert rule.one(known.known_on(), SHIPPED).parts["coronal_type"] == kind
+
+
+@pytest.mark.parametrize(
+    "among, angle, apex, kind",
+    [
+        ("C7-S1", 17, "L2", "N"),
+        ("T2-L5", 31, "L2", "L"),
+        ("T2-S1", 31, "T8", "T"),
+        ("T3-S1", 17, "L2", None),
+        ("T2-L4", 17, "L2", None),
+        (None, 17, "L2", None),
+    ],
+)
+def test_a_region_without_a_curve_on_a_film_of_the_whole_spine(among, angle, apex, kind):
+    details = {"largest": "yes", "apex": apex} | ({"among": among} if among else {})
+    known = patient().having("imaging.posture", "standing")
+    known.having("spine.coronal_cobb_angle", angle, level="T12-L4", details=details)
+    known.having("pelvis.pelvic_tilt", 12)
+    found = srs_schwab.one(known.known_on(), SHIPPED)
+    assert found.parts["coronal_type"] == kind
