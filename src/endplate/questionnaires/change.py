@@ -72,7 +72,7 @@ def change(
                 says=_said(line, reached),
                 rests_on=(row,),
                 default=default,
-            )  # fmt: skip
+            )
         )
         if default:
             category = "improved" if reached else _worse(line, gained, one)
@@ -105,7 +105,7 @@ def _lines(rows: tuple[Row, ...]) -> Iterator[tuple[Row, Mapping[str, Any]]]:
 def _reached(line: Mapping[str, Any], gained: float, one: float, other: float) -> bool | None:
     """Whether a size of change or a state was reached; None where a percentage has no base."""
     if line["kind"] == "state":
-        return other <= line["at_most"] if "at_most" in line else other >= line["at_least"]
+        return bool(other <= line["at_most"] if "at_most" in line else other >= line["at_least"])
     if line["kind"] == "absolute":
         return _at_least(gained, line["by"])
     return _at_least(100 * gained / one, line["by"]) if one else None
@@ -113,7 +113,7 @@ def _reached(line: Mapping[str, Any], gained: float, one: float, other: float) -
 
 def _at_least(gained: float, by: float) -> bool:
     """Scores are sums of decimals: what is equal in print counts as equal."""
-    return round(gained, 9) >= by
+    return bool(round(gained, 9) >= by)
 
 
 def _worse(line: Mapping[str, Any], gained: float, one: float) -> str:

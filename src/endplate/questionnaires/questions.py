@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from math import isnan
 from typing import Any
 
 from msgspec import Struct
@@ -11,8 +12,16 @@ from msgspec import Struct
 from endplate import vocabulary
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
-from endplate.findings import AnyFinding, Finding, PartValue, Position, Recommendation
-from endplate.findings import Stage, Status, Urgency
+from endplate.findings import (
+    AnyFinding,
+    Finding,
+    PartValue,
+    Position,
+    Recommendation,
+    Stage,
+    Status,
+    Urgency,
+)
 from endplate.questionnaires.instrument import Instrument, Key, instruments, key
 from endplate.record import Patient
 from endplate.rules import Question, rule
@@ -119,7 +128,7 @@ def _answer(fact: Fact | None) -> float:
 
 
 def _known(value: float) -> float | None:
-    return None if value != value else value  # NaN alone differs from itself
+    return None if isnan(value) else value
 
 
 # -- what it says ---------------------------------------------------------------------------------
@@ -334,7 +343,7 @@ def _readings(
                 says=said,
                 rests_on=(row,),
                 default=row.name == chosen.name,
-            )  # fmt: skip
+            )
         )
     return tuple(found)
 

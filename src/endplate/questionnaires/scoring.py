@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from endplate import vocabulary
 from endplate.facts import InputProblem
-from endplate.questionnaires.instrument import Key, Scale, instruments, key
+from endplate.questionnaires.instrument import Scale, instruments, key
 from endplate.questionnaires.values import values_of
 
 Numbers = NDArray[np.float64]
 # Rows that are scored at once: ten columns of them stay in the processor's second cache.
-_ROWS = 8192
+_ROWS = 4096
 
 
 class Scores(Struct, frozen=True, kw_only=True):
@@ -82,14 +82,18 @@ def score(
     made = {name: np.empty(rows) for name in names}
     answered = np.empty(rows, dtype=np.int64)
     who = None if sex is None else np.asarray(sex, dtype=object).reshape(-1)
+    space = np.empty((count, min(rows, _ROWS)))
     for start in range(0, rows, _ROWS):
         here = slice(start, min(start + _ROWS, rows))
-        block = np.array([column[here] for column in columns])
+        for item, column in enumerate(columns):
+            space[item, : here.stop - start] = column[here]
+        block = space[:, : here.stop - start]
         blank = np.isnan(block)
-        block -= limits.least
+        if limits.least.any():
+            block -= limits.least
         np.copyto(block, 0.0, where=blank)
         _refuse(id, block, limits)
-        there = count - np.count_nonzero(blank, axis=0)
+        there = count - _counted(blank)
         answered[here] = there
         if form.values:
             made["total"][here] = values_of(id, block, there == count, country)
@@ -126,11 +130,21 @@ def _limits(id: str) -> _Limits:
     return _known[id]
 
 
+def _counted(yes: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many are true in each column; a form has fewer items than a byte can count."""
+    count: NDArray[np.int8] = np.add.reduce(yes.view(np.int8), axis=0, dtype=np.int8)
+    return count.astype(np.int64)
+
+
 def _refuse(id: str, block: Numbers, limits: _Limits) -> None:
     """Refuse answers that a form has not; a blank is the least answer here."""
     steps = block if limits.step is None else block / limits.step
     whole = np.rint(steps)
-    if block.size and block.min() >= 0 and (block <= limits.range).all() and (whole == steps).all():
+    if not block.size or (
+        block.min() >= 0
+        and (block.max(axis=1) <= limits.range[:, 0]).all()
+        and (whole == steps).all()
+    ):
         return
     wrong = (block < 0) | (block > limits.range) | (whole != steps)
     item = int(np.argmax(wrong.any(axis=1)))
@@ -163,8 +177,8 @@ class _Rows(Struct, frozen=True):
         low = self.limits.least[chosen]
         range_ = self.limits.range[chosen]
         count = len(chosen)
-        given = self.answered if every else count - np.count_nonzero(self.blank[chosen], axis=0)
-        found = counted.sum(axis=0)
+        given = self.answered if every else count - _counted(self.blank[chosen])
+        found: Numbers = counted.sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             if scale.how == "percent":
                 found *= 100 / range_[0, 0]
@@ -196,7 +210,8 @@ class _Rows(Struct, frozen=True):
                 self.blank[chosen][turned], 0.0, self.limits.range[chosen][turned] - counted[turned]
             )
         if scale.points:
-            return counted * np.array(scale.points, dtype=np.float64).reshape(-1, 1)
+            worth_of_all: Numbers = np.array(scale.points, dtype=np.float64).reshape(-1, 1)
+            return counted * worth_of_all
         if scale.points_by_sex and self.sex is not None:
             points = np.zeros_like(counted)
             for sex, worth in scale.points_by_sex.items():
@@ -218,7 +233,8 @@ def _of_scales(scale: Scale, made: Mapping[str, Numbers]) -> Numbers:
         table = np.array([*scale.t_score, np.nan])
         index = np.where(np.isnan(raw), nowhere, raw - scale.t_from).astype(np.intp)
         return table[index]
-    return np.mean([made[name] for name in scale.from_], axis=0)
+    together: Numbers = np.mean([made[name] for name in scale.from_], axis=0)
+    return together
 
 
 def _least(scale: Scale, count: int, reading: str) -> int:
@@ -226,8 +242,3 @@ def _least(scale: Scale, count: int, reading: str) -> int:
     if isinstance(scale.least, dict):
         return scale.least[reading or next(iter(scale.least))]
     return count if scale.least is None else scale.least
-
-
-def prorated(form: Key, answered: int, count: int) -> bool:
-    """Whether blanks were given the mean of the other answers."""
-    return answered < count and not any(s.blank == "nothing" for s in form.scale.values())

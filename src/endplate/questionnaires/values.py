@@ -73,7 +73,8 @@ def _table(id: str, country: str) -> Numbers:
             value += weight * _of_dimensions(profiles, term)
     for profile, stated in key(id).instead.get(country, {}).items():
         value[_place(profile, levels)] = stated
-    return np.round(value, _DECIMALS)
+    rounded: Numbers = np.round(value, _DECIMALS)
+    return rounded
 
 
 def _place(profile: str, levels: int) -> int:
@@ -91,7 +92,8 @@ def _of_dimensions(profiles: NDArray[np.int64], term: str) -> Numbers:
     """
     if "_x_" in term:
         one, other = (profiles[DIMENSIONS.index(d)] - 1 for d in term.split("_x_"))
-        return (one * other).astype(np.float64)
+        product: Numbers = (one * other).astype(np.float64)
+        return product
     applies = np.ones(profiles.shape[1], dtype=bool)
     name, rest = term[:2], term[2:]
     while name:
