@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import isnan
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def by_hand(id, form, sex=None, country=None):
         given = []
         for place, n in enumerate(numbers):
             x = form[n - 1]
-            if x != x:
+            if isnan(x):
                 continue
             x = low[n - 1] + high[n - 1] - x if n in scale.reverse else x
             given.append(x * worth[place] if worth else x)
@@ -103,7 +104,7 @@ def test_many_forms_are_scored_as_each_of_them_by_hand(id):
         alone = score(id, form, **({**more, "sex": [sex]} if sex else more))
         for name in whole.scales:
             np.testing.assert_equal(alone.scales[name][0], whole.scales[name][row])
-        assert alone.answered[0] == whole.answered[row] == sum(x == x for x in form)
+        assert alone.answered[0] == whole.answered[row] == sum(not isnan(x) for x in form)
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -163,7 +164,7 @@ def test_items_that_differ_from_the_rest_have_answers_of_their_own(id, item, wro
 def test_arrays_of_different_lengths_or_too_few_are_refused():
     with pytest.raises(InputProblem, match="It has 10 items"):
         score("odi", [np.zeros(3)] * 9)
-    with pytest.raises(InputProblem, match="arrays of one length|each an array of one length"):
+    with pytest.raises(InputProblem, match="each an array of one length"):
         score("odi", [*[np.zeros(3)] * 9, np.zeros(4)])
 
 
@@ -226,7 +227,9 @@ def test_sets_without_further_terms_are_one_less_the_weights():
             seen += 1
             for row, value in enumerate(score("eq5d5l", profiles, country=country).total):
                 levels = [int(c[row]) for c in profiles]
-                weights = [terms[f"{d}{n}"] for d, n in zip(DIMENSIONS, levels, strict=True) if n > 1]
+                weights = [
+                    terms[f"{d}{n}"] for d, n in zip(DIMENSIONS, levels, strict=True) if n > 1
+                ]
                 assert value == pytest.approx(terms["start"] + sum(weights), abs=0.00051)
     assert seen == 49 - 11  # eleven sets have a term for the profile as a whole
 
