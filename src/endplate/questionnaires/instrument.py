@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import count, takewhile
 from typing import Literal
 
 from msgspec import Struct, convert
@@ -147,8 +148,9 @@ def value_sets(id: str) -> Mapping[str, Mapping[str, float]]:
 
 @cache
 def _items(id: str) -> tuple[str, ...]:
-    prefix = f"questionnaire.{id}.item"
-    return tuple(name for name in vocabulary.concepts() if name.startswith(prefix))
+    known = vocabulary.concepts()
+    names = (f"questionnaire.{id}.item{number}" for number in count(1))
+    return tuple(takewhile(known.__contains__, names))
 
 
 def _text(name: str) -> str:
