@@ -1,8 +1,8 @@
 """A registry's answers: ODI and two PROMIS forms for a million people, beside written-out NumPy.
 
 The peer is what somebody who knows the three keys would write for this one table, without checking
-that the answers are ones that the forms have. Both give equal scores, or the benchmark fails. The plain loop over the ODI of
-a hundredth of the people shows what scoring one form at a time costs.
+that the answers are ones that the forms have. Both give equal scores, or the benchmark fails. The
+plain loop over the ODI of a hundredth of the people shows what a form at a time costs.
 """
 
 from __future__ import annotations

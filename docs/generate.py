@@ -207,9 +207,9 @@ def _vocabulary() -> str:
     ]
     intro = (
         "What a fact can be about. Of a questionnaire's items, all numbered, the first stands for "
-        "all (`endplate score ID --inputs` lists them). Outside the plausible range a value is refused as a slip. Each "
-        "code was seen in the source named in `codes.csv`; a concept without a code is read and "
-        f"written with its own id under `{vocabulary.LOCAL_SYSTEM}`.\n"
+        "all (`endplate score ID --inputs` lists them). Outside the plausible range a value is "
+        "refused as a slip. Each code was seen in the source named in `codes.csv`; a concept "
+        f"without a code is read and written with its own id under `{vocabulary.LOCAL_SYSTEM}`.\n"
     )
     columns = ("concept", "name", "unit or kind", "plausible", "days it counts", "codes")
     return "\n".join(["# Vocabulary\n", STAMP, intro, _table(columns, lines)])

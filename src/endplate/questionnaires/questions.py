@@ -22,7 +22,7 @@ from endplate.findings import (
     Status,
     Urgency,
 )
-from endplate.questionnaires.instrument import Instrument, Key, instruments, key
+from endplate.questionnaires.instrument import Instrument, Key, Scale, instruments, key
 from endplate.record import Patient
 from endplate.rules import Question, rule
 
@@ -70,7 +70,7 @@ def _filled(instrument: Instrument, patient: Patient) -> list[Filled]:
     forms: dict[tuple[date, str], dict[str, Fact]] = {}
     for item in instrument.items:
         for fact in patient.facts(item):
-            if fact.value.__class__ is not str:
+            if _is_answer(fact):
                 forms.setdefault((fact.on or date.min, fact.source), {}).setdefault(item, fact)
     found = [
         Filled(on=on if on > date.min else None, items=items) for (on, _), items in forms.items()
@@ -79,6 +79,16 @@ def _filled(instrument: Instrument, patient: Patient) -> list[Filled]:
     stated = patient.facts(instrument.score) if instrument.score else ()
     found += [Filled(on=f.on, items={}, stated=f) for f in stated if f.on not in days]
     return sorted(found, key=_place, reverse=True)
+
+
+def _is_answer(fact: Fact) -> bool:
+    """Whether the form has such an answer; the intake refuses others, and says so."""
+    concept = vocabulary.concept(fact.what)
+    if isinstance(fact.value, bool) or concept.plausible is None or concept.step is None:
+        return isinstance(fact.value, bool) and concept.kind == "yes_no"
+    low, high = concept.plausible
+    steps = (float(fact.value) - low) / concept.step if isinstance(fact.value, float | int) else 0.5
+    return steps == round(steps) and low <= float(fact.value) <= high
 
 
 def _place(form: Filled) -> tuple[date, int, str]:
@@ -178,7 +188,7 @@ def _finding(
 ) -> Finding:  # fmt: skip
     id, of = instrument.id, key(instrument.id)
     bands = evidence.under(f"questionnaires.{id}.bands")
-    rows = (*evidence.under(f"questionnaires.{id}.scoring"), *((chosen,) if chosen else ()), *bands)
+    rows = (*_how_scored(id, evidence), *((chosen,) if chosen else ()), *bands)
     parts, category = _parts(instrument, scored, bands)
     missing = [*scored.blanks]
     if of.values and scored.country is None and scored.form.items:
@@ -206,6 +216,17 @@ def _finding(
         assumed=assumed,
         rests_on=rows,
         positions=_readings(instrument, scored, patient, evidence, chosen),
+    )
+
+
+_APART = ("bands", "change", "missing", "safety")
+
+
+def _how_scored(id: str, evidence: Evidence) -> tuple[Row, ...]:
+    """The rows on how an instrument is scored: all but its bands, changes, readings and alerts."""
+    start = f"questionnaires.{id}."
+    return tuple(
+        row for row in evidence.under(start) if not row.name.removeprefix(start).startswith(_APART)
     )
 
 
@@ -237,13 +258,20 @@ def _parts(
     count = sum(_counts(item, of) for item in instrument.items)
     answered = count - len(scored.blanks)
     parts["answered"], parts["items"] = answered, count
-    nothing = any(s.blank == "nothing" for s in of.scale.values())
-    scored_at_all = any(v is not None for v in scored.scales.values())
-    parts["prorated"] = scored_at_all and answered < count and not nothing and not of.values
+    parts["prorated"] = any(
+        scored.scales[name] is not None and scale.blank == "mean" and _blank_in(scale, scored)
+        for name, scale in of.scale.items()
+    )
     if of.values:
         levels = [form.items.get(i) for i in instrument.items]
         parts["profile"] = "".join("?" if f is None else f"{f.number:g}" for f in levels)
     return parts, category
+
+
+def _blank_in(scale: Scale, scored: Scored) -> bool:
+    """Whether an item of a scale has no answer."""
+    numbers = {int(item.rpartition("item")[2]) for item in scored.blanks}
+    return bool(numbers if not (scale.of or scale.from_) else numbers & set(scale.of))
 
 
 def band(row: Row, scales: Mapping[str, float | None], scale: str = "total") -> str | None:
@@ -301,7 +329,11 @@ def _says(
         lacks = f"{gaps} of its items {'has' if gaps == 1 else 'have'} no answer" if gaps else ""
         if not gaps:
             lacks = "what it is valued by is not known"
-        sure = f"; whatever they are, it is {word}" if word else ""
+        sure = (
+            f"; whatever {'it is' if gaps == 1 else 'they are'}, the class is {word}"
+            if word
+            else ""
+        )
         return f"{name}{day}: no score, {lacks}{sure}."
     if value is not None:
         said = f"{value:g}" if unit == "1" else f"{value:.3g} {unit}"

@@ -278,3 +278,20 @@ def test_a_form_without_a_date_is_scored():
     undated = [Fact(what=f"questionnaire.peg.item{n}", value=3.0, unit="1", source="x")
                for n in (1, 2, 3)]  # fmt: skip
     assert asked("peg", *undated, on=date(2026, 1, 1))[""].value == 3
+
+
+@pytest.mark.parametrize("value", [2.5, -1.0, 6.0, 1e300])
+def test_an_answer_that_the_form_has_not_is_no_answer(value):
+    facts = [*form("odi", "1,1,1,1,1,1,1,1,1"), fact("questionnaire.odi.item10", value, on=ON)]
+    found = asked("odi", *facts)[""]
+    assert found.missing == ("questionnaire.odi.item10",) and found.value == 20
+
+
+def test_a_scale_that_is_whole_is_not_prorated_for_another_that_is_blank():
+    assert asked("zcq", *form("zcq", "3,3,3,3,3,3,3,2,2,2,2,2"))[""].parts["prorated"] is False
+    assert asked("zcq", *form("zcq", "3,3,3,3,3,3,,2,2,2,2,2"))[""].parts["prorated"] is True
+
+
+def test_a_total_of_the_srs_needs_as_many_answers_as_its_domains():
+    assert asked("srs22r", *form("srs22r", ",".join("3" * 12)))[""].value == 3
+    assert asked("srs22r", *form("srs22r", ",".join("3" * 11)))[""].value is None
