@@ -83,12 +83,13 @@ def _filled(instrument: Instrument, patient: Patient) -> list[Filled]:
 
 def _is_answer(fact: Fact) -> bool:
     """Whether the form has such an answer; the intake refuses others, and says so."""
-    concept = vocabulary.concept(fact.what)
-    if isinstance(fact.value, bool) or concept.plausible is None or concept.step is None:
-        return isinstance(fact.value, bool) and concept.kind == "yes_no"
+    concept, value = vocabulary.concept(fact.what), fact.value
+    if concept.plausible is None or concept.step is None:
+        return isinstance(value, bool)
+    if isinstance(value, bool | str):
+        return False
     low, high = concept.plausible
-    steps = (float(fact.value) - low) / concept.step if isinstance(fact.value, float | int) else 0.5
-    return steps == round(steps) and low <= float(fact.value) <= high
+    return low <= value <= high and float((value - low) / concept.step).is_integer()
 
 
 def _place(form: Filled) -> tuple[date, int, str]:
