@@ -203,11 +203,13 @@ def _vocabulary() -> str:
             ", ".join(f"{k.system} {k.code}" for k in vocabulary.codes_of(c.id)),
         )
         for c in vocabulary.concepts().values()
+        if ".item" not in c.id or c.id.endswith(".item1")  # a form's other items are as its first
     ]
     intro = (
-        "What a fact can be about. Outside the plausible range a value is refused as a slip. Each "
-        "code was seen in the source named in `codes.csv`; a concept without a code is read and "
-        f"written with its own id under `{vocabulary.LOCAL_SYSTEM}`.\n"
+        "What a fact can be about. Of a questionnaire's items, all numbered, the first stands for "
+        "all (`endplate score ID --inputs` lists them). Outside the plausible range a value is "
+        "refused as a slip. Each code was seen in the source named in `codes.csv`; a concept "
+        f"without a code is read and written with its own id under `{vocabulary.LOCAL_SYSTEM}`.\n"
     )
     columns = ("concept", "name", "unit or kind", "plausible", "days it counts", "codes")
     return "\n".join(["# Vocabulary\n", STAMP, intro, _table(columns, lines)])

@@ -31,9 +31,20 @@ def fact(what: str, value: Any = True, **more: Any) -> Fact:
 
 
 def facts_from(table: dict[str, Any]) -> list[Fact]:
-    """Facts from a case table: ``{"bone.t_score.total_hip" = -2.5}`` or tables or lists of them."""
+    """Facts from a case table: ``{"bone.t_score.total_hip" = -2.5}`` or tables or lists of them.
+
+    ``"questionnaire.odi.answers" = "2,,3"`` stands for the items of a form, with blanks.
+    """
     found = []
     for what, given in table.items():
+        form, _, answers = what.rpartition(".")
+        if answers == "answers":
+            for number, answer in enumerate(given.split(","), 1):
+                item = vocabulary.concept(f"{form}.item{number}")
+                if answer:
+                    value = float(answer) if item.kind == "number" else answer == "1"
+                    found.append(fact(item.id, value))
+            continue
         for cells in given if isinstance(given, list) else [given]:
             if isinstance(cells, dict):
                 cells = dict(cells)

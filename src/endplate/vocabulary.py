@@ -10,12 +10,12 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct, convert
 
@@ -74,6 +74,8 @@ class Concept(Struct, frozen=True, kw_only=True):
         Further names by which it is recognised in typed facts and in records' texts.
     decimals
         How many decimals are printed.
+    step
+        The distance between the answers of a questionnaire's item, which takes no others.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Concept(Struct, frozen=True, kw_only=True):
     implies: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     decimals: int = 1
+    step: float | None = None
 
 
 class Code(Struct, frozen=True, kw_only=True):
@@ -145,14 +148,36 @@ def concepts() -> Mapping[str, Concept]:
     for path in sorted(_folder().iterdir(), key=lambda p: p.name):
         if not path.name.endswith(".toml"):
             continue
-        for name, cells in tomllib.loads(path.read_text(encoding="utf-8"))["concept"].items():
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        for name, cells in tables["concept"].items():
             if name in found:
                 raise KeyError(f"{path.name}: {name!r} is there twice.")
             for column in ("also_written", "choices", "implies", "names", "plausible", "usual"):
                 if column in cells:
                     cells[column] = tuple(cells[column])
             found[name] = Concept(id=name, **cells)
+        for name, cells in tables.get("form", {}).items():
+            found |= {c.id: c for c in _form(name, cells)}
     return MappingProxyType(found)
+
+
+def _form(name: str, cells: Mapping[str, Any]) -> Iterator[Concept]:
+    """The concepts of a questionnaire: its items by number, and its score."""
+    title = cells["name"]
+    for number in range(1, cells["items"] + 1):
+        id, called = f"{name}.item{number}", f"{title}, item {number}"
+        taken = cells.get("other", {}).get(f"item{number}", cells.get("range"))
+        if taken is None:
+            yield Concept(id=id, name=called, kind="yes_no")
+        else:
+            low, high, *step = taken
+            yield Concept(
+                id=id, name=called, unit="1", plausible=(low, high), decimals=0,
+                step=step[0] if step else 1,
+            )  # fmt: skip
+    if "score" in cells:
+        yield Concept(id=f"{name}.score", name=f"score of {title}", unit="1",
+                      plausible=tuple(cells["score"]))  # fmt: skip
 
 
 def _folder() -> Traversable:

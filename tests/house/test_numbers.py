@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[2] / "src" / "endplate"
-ROOMS = ("alignment", "bone", "surgery", "plan")
+ROOMS = ("alignment", "bone", "questionnaires", "surgery", "plan")
 ALWAYS = {0, 1, 2, 100, -1}
 
 # Literals that are no clinical numbers, each with the reason.
@@ -40,6 +40,8 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("bone/bone_quality_score.py", 99): "the highest percentile that a normal curve has",
     ("bone/bone_quality_score.py", 10): "the last digit, for the ending of an ordinal",
     ("bone/bone_quality_score.py", 3): "the ending of an ordinal: 3rd",
+    ("questionnaires/scoring.py", 4096): "rows that are scored at once: method",
+    ("questionnaires/values.py", 3): "decimals to which the sets are published: layout",
     ("plan/care_plan.py", 6): "sentences in a summary: layout",
 }
 

@@ -237,7 +237,7 @@ def test_relabelling_a_unit_never_changes_a_finding(person, what, data):
 UNRELATED = sorted(
     c
     for c in vocabulary.concepts()
-    if not c.startswith("person.")
+    if not c.startswith(("person.", "questionnaire."))  # hundreds of items would crowd out the rest
     and c not in READ
     and not set(vocabulary.ancestors(c)) & set(READ)
 )

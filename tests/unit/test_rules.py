@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -72,6 +73,6 @@ def test_every_module_that_holds_rules_is_looked_in():
     holding = {
         ".".join(("endplate", *path.relative_to(source).with_suffix("").parts))
         for path in source.rglob("*.py")
-        if "\n@rule(" in path.read_text(encoding="utf-8")
+        if re.search(r"(?m)^ *@?rule\(", path.read_text(encoding="utf-8"))
     }
     assert {rule.question.__module__ for rule in rules.find()} == holding

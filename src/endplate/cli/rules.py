@@ -31,7 +31,8 @@ def rows_named_by(rule: Rule, grounds: Evidence) -> list[str]:
 
 def row_names(source: str) -> list[str]:
     """The names of evidence rows in a rule's source line, as they are written there."""
-    return re.findall(r"\b(?:alignment|bone|surgery|measurement)\.[a-z0-9_.]*[a-z0-9_*]", source)
+    rooms = "alignment|bone|questionnaires|surgery|measurement"
+    return re.findall(rf"\b(?:{rooms})\.[a-z0-9_.]*[a-z0-9_*]", source)
 
 
 def every(clinic_file: Path | None, *, as_json: bool) -> None:

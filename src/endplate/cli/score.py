@@ -51,6 +51,7 @@ def inputs(id: str, *, as_json: bool) -> None:
                     "kind": c.kind,
                     "unit": c.unit,
                     "plausible": c.plausible,
+                    "step": c.step,
                     "choices": c.choices,
                     "required": c.id in rule.needs,
                 }
@@ -65,7 +66,8 @@ def inputs(id: str, *, as_json: bool) -> None:
 def _allowed(concept: Concept) -> str:
     if concept.kind == "number":
         low, high = concept.plausible or (float("-inf"), float("inf"))
-        return f"{low:g} to {high:g} {concept.unit}"
+        steps = f" in steps of {concept.step:g}" if concept.step else f" {concept.unit}"
+        return f"{low:g} to {high:g}{steps}"
     return {"yes_no": "yes or no", "date": "a date", "levels": "levels like L4-S1"}.get(
         concept.kind, " | ".join(concept.choices) or "text"
     )
@@ -75,7 +77,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     """Print what a score or rule says of the values given."""
     rule = _rule(id)
     intake = Intake(today=on)
-    for pair in given:
+    for pair in _items(rule, given):
         _take(rule, pair, on, intake)
     understood = intake.understood()
     if understood.problems:
@@ -144,6 +146,31 @@ def _rule(id: str) -> Rule:
     raise InputProblem(
         f"{id}: is no score or rule.{hint} 'endplate score --list' shows all ids; choose one."
     )
+
+
+def _items(rule: Rule, given: list[str]) -> list[str]:
+    """The pairs given, with ``answers=1,0,,3`` as the items of a questionnaire; blanks stay out."""
+    items = sum(what.rpartition(".")[2].startswith("item") for what in rule.reads)
+    found = []
+    for pair in given:
+        if not items or not pair.startswith("answers="):
+            found.append(pair)
+            continue
+        answers = pair.removeprefix("answers=").split(",")
+        if len(answers) > items:
+            raise InputProblem(
+                f"{rule.scores}: cannot be scored. It has {items} items; {len(answers)} answers "
+                f"were given. Leave a blank between commas for an item without an answer."
+            )
+        found += [f"item{n}={answer}" for n, answer in enumerate(answers, 1)]
+    named = [pair.partition("=")[0] for pair in found if pair.partition("=")[2].strip()]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if items and twice:
+        raise InputProblem(
+            f"{rule.scores}: cannot be scored. Each input is given once; {twice} was given twice. "
+            f"Keep one of them."
+        )
+    return found
 
 
 def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:

@@ -20,6 +20,7 @@ from endplate.exchange.dicom import series as dicom
 from endplate.exchange.dicom.files import Unreadable, is_dicom
 from endplate.exchange.dicom.report_reading import Report, read_report
 from endplate.exchange.dicom.series import Series
+from endplate.exchange.fhir.forms import FORMS_FILE, Form, Forms, read_forms
 from endplate.exchange.fhir.read import FhirReading, read_fhir, source
 from endplate.exchange.fhir.write.elements import USE_SYSTEM
 from endplate.exchange.intake import Intake, Understood
@@ -104,6 +105,7 @@ class _Sorted:
     toml: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     fhir: list[Path] = field(default_factory=list)
+    forms: list[Path] = field(default_factory=list)
     dicom: list[Path] = field(default_factory=list)
     volumes: list[Path] = field(default_factory=list)
     points: list[Path] = field(default_factory=list)
@@ -141,7 +143,11 @@ def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Ca
         before = len(intake.facts)
         typed.read_table(path, intake)
         files.append(FileRead(_name(path, folder), "table", f"{len(intake.facts) - before} facts"))
-    reading = _fhir(found.fhir, folder, intake, files, today)
+    forms: dict[str, Form] = {}
+    for path in found.forms:
+        forms |= read_forms(path)
+        files.append(FileRead(_name(path, folder), "map of forms", f"{len(forms)} forms"))
+    reading = _fhir(found.fhir, folder, intake, files, today, forms)
     listed = dicom.find_series(found.dicom)
     films = CaseLandmarks(intake, settings.get("landmarks", {}), folder)
     for path in found.points:
@@ -219,6 +225,8 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
         name = path.name.lower()
         if name == typed.CASE_FILE:
             found.toml.append(path)
+        elif name == FORMS_FILE:
+            found.forms.append(path)
         elif name.endswith((*nifti.SUFFIXES, *nrrd.SUFFIXES)):
             found.volumes.append(path)
         elif path.suffix.lower() in _TABLES and typed.is_table_of_facts(path):
@@ -290,9 +298,14 @@ def _nothing(folder: Path, understood: Understood) -> InputProblem:
 
 
 def _fhir(
-    paths: list[Path], folder: Path, intake: Intake, files: list[FileRead], today: date
+    paths: list[Path],
+    folder: Path,
+    intake: Intake,
+    files: list[FileRead],
+    today: date,
+    forms: Forms,
 ) -> FhirReading:
-    reading = read_fhir(paths, today)
+    reading = read_fhir(paths, today, forms)
     broken = [p for p in reading.problems if p.problem in ("json.invalid", "file.not_readable")]
     resources = sum(c.resources for counts in reading.counts.values() for c in counts.values())
     if broken and not resources:

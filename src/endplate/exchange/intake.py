@@ -184,15 +184,28 @@ class Intake:
         if concept.plausible is not None:
             low, high = concept.plausible
             if not low <= number <= high:
+                unit_said = "" if concept.unit == "1" else f" {concept.unit}"
                 self.problem(
                     "fact.not_plausible",
-                    f"{concept.name}: lies outside {low:g} to {high:g} {concept.unit} and was "
+                    f"{concept.name}: lies outside {low:g} to {high:g}{unit_said} and was "
                     f"not used; the unit or the value is wrong.",
                     where,
                     (
                         "Check the unit first: a result in another unit is the usual cause.",
                         "If value and unit are right, it may need action at once: call for it.",
                     ),
+                )
+                return None, ()
+        if concept.step is not None and concept.plausible is not None:
+            steps = (number - concept.plausible[0]) / concept.step
+            if steps != round(steps):
+                self.problem(
+                    "fact.no_such_answer",
+                    f"{concept.name}: has no such answer; it takes "
+                    f"{concept.plausible[0]:g} to {concept.plausible[1]:g} in steps of "
+                    f"{concept.step:g}. It was not used.",
+                    where,
+                    ("Give the number of the answer as the form prints it.",),
                 )
                 return None, ()
         if concept.usual is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import field
 
+from endplate.exchange.fhir.forms import Forms
 from endplate.exchange.fhir.read.person import Identity
 from endplate.exchange.fhir.read.stream import Count, Stream
 from endplate.exchange.intake import Understood
@@ -70,7 +71,7 @@ class Population(dict[str, Understood]):
         return found
 
 
-def read_fhir(paths: Iterable[Path], today: date) -> FhirReading:
+def read_fhir(paths: Iterable[Path], today: date, forms: Forms | None = None) -> FhirReading:
     """Everything that FHIR files say of one person.
 
     Parameters
@@ -79,6 +80,8 @@ def read_fhir(paths: Iterable[Path], today: date) -> FhirReading:
         JSON or NDJSON files, plain or packed (gzip, zstandard), in any order.
     today
         Facts dated later are refused.
+    forms
+        Which linkIds of a clinic's forms are which items of an instrument.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def read_fhir(paths: Iterable[Path], today: date) -> FhirReading:
         Also for files that cannot be used at all: `problems` says why (``json.invalid``,
         ``file.not_readable``), and `ignored` names JSON that is not FHIR.
     """
-    stream = Stream(today, each=False)
+    stream = Stream(today, each=False, forms=forms)
     stream.read(paths)
     whole = stream.understood(stream.common)
     return FhirReading(

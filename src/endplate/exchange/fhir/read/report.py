@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from endplate import vocabulary
+from endplate.exchange.fhir.forms import Form
 from endplate.exchange.fhir.read import elements
 from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Target
 from endplate.exchange.fhir.read.history import last_noted, said_to_be
@@ -110,15 +111,21 @@ def response(resource: Resource) -> None:
     doubts += dated if on else (NO_DATE,)
     asked = _questions(resource)
     answers: dict[str, float | str] = {}
+    form = resource.reader.forms.get(elements.word(json, "questionnaire").partition("|")[0])
     for question, given in _answered(json):
         name = elements.word(question, "linkId")
         for one in given:
             said = _short(one)
             if said is not None and len(answers) < _MOST_ANSWERS:
                 answers[name] = f"{answers[name]}; {said}" if name in answers else said
-        target = _question(question, asked.get(name, elements.NOTHING_CODED))
+        linked = form.concept(name) if form else None
+        target = (
+            Target(concept(linked))
+            if linked
+            else _question(question, asked.get(name, elements.NOTHING_CODED))
+        )
         if target is not None and len(given) == 1:
-            _answer(resource, given[0], target, on, doubts)
+            _answer(resource, _numbered(given[0], target, form), target, on, doubts)
     resource.take(
         RESPONSE, elements.clipped(elements.word(json, "questionnaire"), 200) or "questionnaire",
         on=on, doubts=doubts, details=answers,
@@ -191,6 +198,35 @@ def _question(question: Json, coded: Codeable) -> Target | None:
         ),
     )
     return elements.target(codings)
+
+
+def _numbered(answer: Json, target: Target, form: Form | None) -> Json:
+    """The answer to an item of an instrument by its number, where it has or is given one.
+
+    A coded answer carries its number as FHIR's ordinal value, or the clinic's map gives it.
+    """
+    asked = target.concept
+    if not asked.id.startswith("questionnaire.") or ".item" not in asked.id:
+        return answer
+    number = elements.number(answer, "valueInteger")
+    coding = elements.item(answer, "valueCoding")
+    if coding is not None:
+        number = _ordinal(coding)
+        if form is not None:
+            code, system = elements.word(coding, "code"), elements.word(coding, "system")
+            number = form.answers.get(f"{system}|{code}", form.answers.get(code, number))
+    if number is None:
+        return answer
+    if asked.kind == "yes_no":
+        return {"valueBoolean": number == 1} if number in (0, 1) else answer
+    return {"valueDecimal": number}
+
+
+def _ordinal(coding: Json) -> float | None:
+    for extension in elements.items(coding, "extension"):
+        if elements.word(extension, "url").endswith("ordinalValue"):
+            return elements.number(extension, "valueDecimal")
+    return None
 
 
 def _answer(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple, Protocol
 
+from endplate.exchange.fhir.forms import Forms
 from endplate.exchange.fhir.read import elements
 from endplate.exchange.fhir.read.elements import Json, Reference, Target, When
 from endplate.exchange.fhir.read.site import Place, place
@@ -45,6 +46,7 @@ class Reader(Protocol):
 
     today: date
     last_pass: bool
+    forms: Forms
 
     def referred(self, reference: Reference) -> Json | None:
         """The resource outside this one that a reference points to, if it has been met."""

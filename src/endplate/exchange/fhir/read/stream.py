@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from endplate.exchange.fhir.forms import Forms
 from endplate.exchange.fhir.read import elements, source
 from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Reference
 from endplate.exchange.fhir.read.history import allergy, condition, family, procedure
@@ -88,10 +89,13 @@ class Stream:
         Facts dated later are refused.
     each
         Whether every person has an intake of their own.
+    forms
+        Which linkIds of a clinic's forms are which items.
     """
 
-    def __init__(self, today: date, *, each: bool) -> None:
+    def __init__(self, today: date, *, each: bool, forms: Forms | None = None) -> None:
         self.today = today
+        self.forms = forms or {}
         self.last_pass = False
         self.common = Intake(today)
         self.people = People(self.common, today, each=each)
