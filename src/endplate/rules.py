@@ -30,7 +30,7 @@ Question = Callable[[Patient, Evidence], Answer]
 
 # Where rules are looked for: a room, or the one module of it that holds rules, where the others
 # measure and take ten times as long to import.
-ROOMS = ("images.gates", "images.comparison", "alignment", "bone", "surgery")
+ROOMS = ("images.gates", "images.comparison", "alignment", "bone", "risk", "surgery")
 
 _rules: dict[str, Rule] = {}
 

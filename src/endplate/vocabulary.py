@@ -74,6 +74,8 @@ class Concept(Struct, frozen=True, kw_only=True):
         Further names by which it is recognised in typed facts and in records' texts.
     decimals
         How many decimals are printed.
+    step
+        What every value is a multiple of, for a count or points: any other is refused.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Concept(Struct, frozen=True, kw_only=True):
     implies: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     decimals: int = 1
+    step: float | None = None
 
 
 class Code(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from endplate import evidence, rules
 from published.cases import tables
 
 SHIPPED = evidence.shipped()
-ROOMS = ("alignment.", "bone.")
+ROOMS = ("alignment.", "bone.", "risk.")
 CUT_OFFS = [r.name for r in SHIPPED.rows.values() if r.compare and r.name.startswith(ROOMS)]
 NAMED = {b["row"] for t in tables() for b in t.boundaries}
 

@@ -31,7 +31,9 @@ def rows_named_by(rule: Rule, grounds: Evidence) -> list[str]:
 
 def row_names(source: str) -> list[str]:
     """The names of evidence rows in a rule's source line, as they are written there."""
-    return re.findall(r"\b(?:alignment|bone|surgery|measurement)\.[a-z0-9_.]*[a-z0-9_*]", source)
+    return re.findall(
+        r"\b(?:alignment|bone|risk|surgery|measurement)\.[a-z0-9_.]*[a-z0-9_*]", source
+    )
 
 
 def every(clinic_file: Path | None, *, as_json: bool) -> None:

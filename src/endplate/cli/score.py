@@ -64,7 +64,8 @@ def inputs(id: str, *, as_json: bool) -> None:
 def _allowed(concept: Concept) -> str:
     if concept.kind == "number":
         low, high = concept.plausible or (float("-inf"), float("inf"))
-        return f"{low:g} to {high:g} {concept.unit}"
+        steps = f", in steps of {concept.step:g}" if concept.step else ""
+        return f"{low:g} to {high:g} {concept.unit}{steps}"
     return {"yes_no": "yes or no", "date": "a date", "levels": "levels like L4-S1"}.get(
         concept.kind, " | ".join(concept.choices) or "text"
     )
@@ -88,7 +89,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     record = PatientRecord.of(understood.facts)
     assumed = _standing(rule, record.facts, on)
     asked = record.with_facts(assumed).known_on(on)
-    findings = rule(asked, grounds) or (_nothing_to_score(rule),)
+    findings = rule(asked, grounds) or (_nothing_to_score(rule, record.facts),)
     if assumed:
         findings = tuple(replace(f, assumed=(*f.assumed, *assumed)) for f in findings)
     if as_json:
@@ -119,12 +120,14 @@ def _standing(rule: Rule, given: Iterable[Fact], on: date) -> tuple[Fact, ...]:
     return (Fact(what=_POSTURE, value=Posture.STANDING.value, on=on, source=_SOURCE),)
 
 
-def _nothing_to_score(rule: Rule) -> Finding:
+def _nothing_to_score(rule: Rule, given: Iterable[Fact]) -> Finding:
+    there = {fact.what for fact in given}
+    asked = rule.needs or rule.reads
     return Finding(
         rule=rule.id,
-        says="Cannot be answered: nothing that it needs was given.",
+        says="Cannot be answered: too little of what it needs was given.",
         status=Status.UNKNOWN,
-        missing=rule.needs or rule.reads,
+        missing=tuple(what for what in asked if what not in there) or asked,
     )
 
 

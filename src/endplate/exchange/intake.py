@@ -195,6 +195,15 @@ class Intake:
                     ),
                 )
                 return None, ()
+        if concept.step is not None and number % concept.step:
+            self.problem(
+                "fact.not_a_step",
+                f"{concept.name}: goes in steps of {concept.step:g}; the value lies between two "
+                f"and was not used.",
+                where,
+                ("Check the value at the source.",),
+            )
+            return None, ()
         if concept.usual is not None:
             low, high = concept.usual
             if not low <= number <= high:
