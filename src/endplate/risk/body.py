@@ -44,6 +44,11 @@ def of_a_child(patient: Patient, evidence: Evidence) -> bool:
     return age is not None and not evidence.row("risk.adult_from_age").met(age.number)
 
 
+def age_asked(patient: Patient) -> tuple[str, ...]:
+    """The age, where it is not known and limits of adults are used."""
+    return () if patient.age else ("person.age",)
+
+
 def not_for_children(name: str, patient: Patient, evidence: Evidence) -> Finding:
     """That limits of adults were asked for a child."""
     return Finding(
@@ -90,5 +95,6 @@ def bmi(patient: Patient, evidence: Evidence) -> Finding | None:
         unit="kg/m2",
         category=category or "no_band",
         because=(found,),
+        missing=age_asked(patient),
         rests_on=(*tried, evidence.row("risk.bmi.conflict")),
     )

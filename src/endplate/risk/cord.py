@@ -43,7 +43,13 @@ def mjoa(patient: Patient, evidence: Evidence) -> Finding | None:
         )
     items = [item("risk.mjoa", what, patient, evidence) for what in _MJOA]
     rows = (evidence.row("risk.mjoa.form"),)
-    return scored("mJOA of 18 points:", "risk.mjoa", items, evidence, rows=rows)
+    upper = items[0]
+    told = form is not None or upper.points == upper.rows[0].number  # the other form ends lower
+    taken = Fact(what=_FORM, value="18_points", on=patient.on, source="not stated")
+    return scored(
+        "mJOA of 18 points:", "risk.mjoa", items, evidence, rows=rows,
+        assumed=() if told else (taken,),
+    )  # fmt: skip
 
 
 # -- walking after an injury ----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from endplate.findings import (
     Urgency,
 )
 from endplate.record import Patient
-from endplate.risk.body import not_for_children, of_a_child
+from endplate.risk.body import age_asked, not_for_children, of_a_child
 from endplate.rules import rule
 
 # -- anaemia --------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def anaemia(patient: Patient, evidence: Evidence) -> AnyFinding | None:
     if not met.pop():
         return Finding(
             says=f"{told}: no anaemia.", value=found.number, unit="g/dL", category="none",
-            because=(found, *because), rests_on=every,
+            because=(found, *because), missing=age_asked(patient), rests_on=every,
         )  # fmt: skip
     severe = evidence.row("risk.anaemia.severe").met(found.number)
     return Recommendation(
@@ -68,6 +68,7 @@ def anaemia(patient: Patient, evidence: Evidence) -> AnyFinding | None:
         unit="g/dL",
         category="severe" if severe else "anaemia",
         because=(found, *because),
+        missing=age_asked(patient),
         rests_on=every,
         would_change=("A newer haemoglobin.",),
         stage=Stage.NOW if severe else Stage.BEFORE_SURGERY,

@@ -6,7 +6,14 @@ from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
 from endplate.record import Patient
-from endplate.risk.body import BODY, HEIGHT, body_mass_index, not_for_children, of_a_child
+from endplate.risk.body import (
+    BODY,
+    HEIGHT,
+    age_asked,
+    body_mass_index,
+    not_for_children,
+    of_a_child,
+)
 from endplate.rules import rule
 
 _INDEX, _AREA, _DENSITY = (
@@ -70,7 +77,7 @@ def sarcopenia(patient: Patient, evidence: Evidence) -> Finding | None:
         category="low" if low else "not_low",
         parts=parts,
         because=(*because, *cancer.because),
-        missing=(_CANCER,) if cancer.unknown else (),
+        missing=(*((_CANCER,) if cancer.unknown else ()), *age_asked(patient)),
         rests_on=rows,
         positions=tuple(
             Position(

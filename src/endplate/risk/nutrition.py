@@ -86,6 +86,9 @@ def nrs2002(patient: Patient, evidence: Evidence) -> Finding | None:
         by_fact("age", "person.age", patient.age, rows_of(_SCREEN, "age", evidence)),
     ]
     parts: dict[str, PartValue] = {i.name: i.points for i in parts_of_nutrition}
+    limit = evidence.row(f"{_SCREEN}.at_risk")
+    ends = {limit.met(sum(i.least for i in items)), limit.met(sum(i.most for i in items))}
+    parts["at_risk"] = ends.pop() if len(ends) == 1 else None
     variant = evidence.row(f"{_SCREEN}.variant_intake")
     positions: tuple[Position, ...] = ()
     if eaten is not None and parts["food_intake"] == variant.table[0]["points"]:
@@ -98,7 +101,9 @@ def nrs2002(patient: Patient, evidence: Evidence) -> Finding | None:
             ),
         )
         parts["moderate_by_restatement"] = other
-    return scored("NRS-2002", _SCREEN, items, evidence, parts=parts, positions=positions)
+    return scored(
+        "NRS-2002", _SCREEN, items, evidence, parts=parts, rows=(limit,), positions=positions
+    )
 
 
 def _loss(patient: Patient, evidence: Evidence) -> Item:
@@ -379,9 +384,9 @@ def _low_protein(patient: Patient, evidence: Evidence) -> list[Fact]:
     return found
 
 
-# Screenings, each with the categories that call for a dietitian.
+# Screenings, each with the categories that call for a dietitian; NRS-2002 says so by itself.
 _SCREENINGS: tuple[tuple[Rule, tuple[str, ...]], ...] = (
-    (nrs2002, ("moderate", "high")),
+    (nrs2002, ()),
     (must, ("high",)),
     (gnri, ("major_risk", "moderate_risk")),
 )
@@ -409,7 +414,7 @@ def consult(patient: Patient, evidence: Evidence) -> Recommendation | None:
     rows: list[Row] = []
     for screening, at_risk in _SCREENINGS:
         for found in screening(patient, evidence):
-            if _lowest_category(found) in at_risk:
+            if found.parts.get("at_risk") or _certain_category(found) in at_risk:
                 reasons.append(found.says.removesuffix("."))
                 because += found.because
                 rows += found.rests_on
@@ -442,7 +447,7 @@ def consult(patient: Patient, evidence: Evidence) -> Recommendation | None:
     )
 
 
-def _lowest_category(found: AnyFinding) -> str | None:
+def _certain_category(found: AnyFinding) -> str | None:
     """The category, also where it holds whatever is still missing."""
     either_way = found.parts.get("category_either_way")
     return found.category or (str(either_way) if either_way else None)

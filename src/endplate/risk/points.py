@@ -205,6 +205,7 @@ def scored(
     positions: tuple[Position, ...] = (),
     limits: tuple[str, ...] = (),
     also_missing: tuple[str, ...] = (),
+    assumed: tuple[Fact, ...] = (),
     stage: Stage = Stage.BACKGROUND,
     urgency: Urgency = Urgency.INFORMATION,
 ) -> Finding:
@@ -218,6 +219,8 @@ def scored(
         What the finding has beside the items and bands.
     also_missing
         What would firm up the answer without being one of its items.
+    assumed
+        What nobody said and is taken as true.
     """
     because = tuple(dict.fromkeys(f for i in items for f in i.because))
     missing = tuple(dict.fromkeys(what for i in items for what in i.missing))
@@ -242,7 +245,7 @@ def scored(
         return Finding(
             says=f"{told}.", status=Status.UNKNOWN, parts=there, because=because,
             missing=(*missing, *also_missing), rests_on=all_rows, positions=positions,
-            limits=limits,
+            limits=limits, assumed=assumed,
         )  # fmt: skip
     return Finding(
         says=f"{title} {lowest:g}{f': {low.says}' if low else ''}.",
@@ -252,6 +255,7 @@ def scored(
         parts=there,
         because=because,
         missing=also_missing,
+        assumed=assumed,
         rests_on=all_rows,
         positions=positions,
         limits=limits,
