@@ -99,6 +99,8 @@ def _any_fact(what: str, chance: random.Random) -> Fact:
     if concept.kind == "number":
         low, high = concept.usual or concept.plausible or (1, 9)
         value = round(chance.uniform(low, high), 2)
+        if concept.step:
+            value = round(value / concept.step) * concept.step
         if chance.random() < 0.3:
             more["interval"] = (value - 0.5, value + 0.5)
     elif concept.kind == "category":

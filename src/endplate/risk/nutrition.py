@@ -368,7 +368,7 @@ def protein_in_blood(patient: Patient, evidence: Evidence) -> Finding | None:
         says=f"Blood shows {told} ({beside}): {verdict}.",
         category="low" if low else "not_low",
         because=(*given, *((crp,) if crp else ())),
-        missing=(*both_asked, *(() if crp else (CRP,))),
+        missing=(*both_asked, *((CRP,) if low and not crp else ())),
         rests_on=rows,
         stage=Stage.BEFORE_SURGERY if low else Stage.BACKGROUND,
         urgency=Urgency.ROUTINE if low else Urgency.INFORMATION,
