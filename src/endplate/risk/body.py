@@ -88,7 +88,7 @@ def bmi(patient: Patient, evidence: Evidence) -> Finding | None:
     named = told.get(category) or "obese"
     says = f"Body mass index {found.number:.1f} kg/m2: {named}."
     if named == "obese":
-        says += " Whether it bears on infection and on operations again is conflicting."
+        says += " Whether it bears on infection and on reoperations is conflicting."
     return Finding(
         says=says,
         value=round(found.number, 2),

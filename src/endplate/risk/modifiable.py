@@ -134,7 +134,7 @@ def hba1c(patient: Patient, evidence: Evidence) -> AnyFinding | None:
     elective = patient.has("intent.elective")
     wait = delay.met(found.number) and not elective.no
     return Recommendation(
-        says=f"{told}: more infections and operations again are to be expected above "
+        says=f"{told}: more infections and reoperations are to be expected above "
         f"{warn.number:g} %.",
         action=(
             "Consider putting an elective operation off until sugar is better controlled."
@@ -202,7 +202,7 @@ def smoking(patient: Patient, evidence: Evidence) -> Iterator[AnyFinding]:
     Source      CNS 2021 (risk.smoking.*)
     Population  adults before spine surgery
     Not for     withholding an urgent operation
-    Differs     that stopping lowers operations again is not sufficiently shown
+    Differs     that stopping lowers reoperations is not sufficiently shown
     """
     smokes = patient.has("person.smoker")
     if smokes.unknown:
@@ -214,7 +214,7 @@ def smoking(patient: Patient, evidence: Evidence) -> Iterator[AnyFinding]:
         )
         return
     yield Recommendation(
-        says="A current smoker: smoking goes with more operations again; that stopping before the "
+        says="A current smoker: smoking goes with more reoperations; that stopping before the "
         "operation lowers this is not sufficiently shown.",
         action="Advise to stop smoking, and offer help with it.",
         who="surgeon or general practitioner",
