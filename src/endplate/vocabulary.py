@@ -75,7 +75,8 @@ class Concept(Struct, frozen=True, kw_only=True):
     decimals
         How many decimals are printed.
     step
-        The distance between the answers of a questionnaire's item, which takes no others.
+        The distance between the values that it takes, from the lowest plausible one: of a count,
+        points, or the answers of a form. Any other is refused.
     """
 
     id: str

@@ -12,7 +12,7 @@ from endplate import evidence, rules
 from published.cases import tables
 
 SHIPPED = evidence.shipped()
-ROOMS = ("alignment.", "bone.")
+ROOMS = ("alignment.", "bone.", "risk.")
 CUT_OFFS = [r.name for r in SHIPPED.rows.values() if r.compare and r.name.startswith(ROOMS)]
 NAMED = {b["row"] for t in tables() for b in t.boundaries}
 
@@ -42,6 +42,20 @@ ELSEWHERE = {
         for name in ("from", "above")
     },
     "alignment.least_measured_slip": "no finding below: tests/unit/alignment/test_scores.py",
+    **{
+        name: "of a sum: tests/unit/risk/test_bands.py"
+        for name in CUT_OFFS
+        if name.startswith("risk.") and ".total." in name
+    },
+    **{
+        f"risk.{name}": "of a sum or a count: tests/unit/risk/test_bands.py"
+        for name in (
+            "asd_fi.least_answered",
+            "nesms.bauer_from",
+            "nrs2002.at_risk",
+            "sins.consult",
+        )
+    },
     "bone.dxa.vertebra_difference": "a difference of two facts: tests/unit/bone/test_both_sides.py",
     "bone.dxa.vertebrae_needed": "a count of facts: tests/unit/bone/test_both_sides.py",
     "bone.ost.women": "a score made of two facts: tests/unit/bone/test_both_sides.py",

@@ -19,7 +19,7 @@ from endplate.vocabulary import Concept
 from patients import ON
 
 SHIPPED = evidence.shipped()
-RULES = [r for r in rules.find() if r.id.startswith(("alignment.", "bone.", "surgery."))]
+RULES = [r for r in rules.find() if r.id.startswith(("alignment.", "bone.", "risk.", "surgery."))]
 READ = sorted({what for rule in RULES for what in rule.reads})
 ONCE = ("person.sex", "person.birth_date")  # a record of two contradicts itself
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))

@@ -66,8 +66,9 @@ def inputs(id: str, *, as_json: bool) -> None:
 def _allowed(concept: Concept) -> str:
     if concept.kind == "number":
         low, high = concept.plausible or (float("-inf"), float("inf"))
-        steps = f" in steps of {concept.step:g}" if concept.step else f" {concept.unit}"
-        return f"{low:g} to {high:g}{steps}"
+        unit = "" if concept.unit == "1" and concept.step else f" {concept.unit}"
+        steps = f" in steps of {concept.step:g}" if concept.step else ""
+        return f"{low:g} to {high:g}{unit}{steps}"
     return {"yes_no": "yes or no", "date": "a date", "levels": "levels like L4-S1"}.get(
         concept.kind, " | ".join(concept.choices) or "text"
     )

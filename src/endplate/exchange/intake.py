@@ -197,15 +197,15 @@ class Intake:
                 )
                 return None, ()
         if concept.step is not None and concept.plausible is not None:
-            steps = (number - concept.plausible[0]) / concept.step
+            low, high = concept.plausible
+            steps = (number - low) / concept.step
             if steps != round(steps):
                 self.problem(
-                    "fact.no_such_answer",
-                    f"{concept.name}: has no such answer; it takes "
-                    f"{concept.plausible[0]:g} to {concept.plausible[1]:g} in steps of "
+                    "fact.not_a_step",
+                    f"{concept.name}: has no such answer; it takes {low:g} to {high:g} in steps of "
                     f"{concept.step:g}. It was not used.",
                     where,
-                    ("Give the number of the answer as the form prints it.",),
+                    ("Check the value at the source.",),
                 )
                 return None, ()
         if concept.usual is not None:

@@ -71,7 +71,9 @@ class CarePlan(Struct, frozen=True, kw_only=True):
 def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[AnyFinding, ...]:
     """What every rule says of this record on a day, in the order in which it is shown."""
     patient = record.known_on(on)
-    found = told_once(f for rule in rules.find() for f in rule(patient, evidence))
+    found = told_once(
+        f for rule in rules.find() for f in rule(patient, evidence) if not _hardly_begun(f)
+    )
     keys = [f.key for f in found]
     if len(set(keys)) != len(keys):
         twice = sorted({k for k in keys if keys.count(k) > 1})
@@ -83,6 +85,18 @@ def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[An
         return (stage, urgency, place.get(finding.rule, math.inf), finding.key)
 
     return tuple(sorted(found, key=order))
+
+
+def _hardly_begun(finding: Finding) -> bool:
+    """Whether it is a score of risk of which less is on record than is missing.
+
+    Such scores share items with every record, and would ask everybody for all their others.
+    """
+    return (
+        finding.rule.startswith("risk.")
+        and finding.status is Status.UNKNOWN
+        and len(finding.missing) >= len(finding.because)
+    )
 
 
 def _headlines() -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""Risk: scores of tumours, injuries, the spinal cord, frailty, other illness and nutrition."""
