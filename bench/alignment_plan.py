@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -61,7 +62,8 @@ def plan() -> None:
         lateral=Spine.of(film), frontal=None, how=compensation.read("current"), targets=targets,
         age=None, on=date(2026, 1, 31), evidence=grounds,
     )  # fmt: skip
-    found, _ = plan_search.plans(case, plan_search.usual(grounds))
+    limits = replace(plan_search.usual(grounds), grade=3)
+    found, _ = plan_search.plans(case, limits)
     if not found or not all(p.reached for p in found):
         raise AssertionError("the targets are not reached")
     for one in found:

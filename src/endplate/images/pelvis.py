@@ -61,7 +61,7 @@ _LEANING = (0.0, 25.0, -25.0, 45.0)
 # A face of less than this part of the depth and width of the endplate above is none of S1.
 _LEAST_FACE = 0.6
 # Faces whose sizes fit that endplate as well as this (a part of it) are taken for one and the same.
-_AS_ALIKE = 0.1
+_AS_ALIKE = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -172,6 +172,8 @@ def sacral_endplate(blocks: Mapping[str, Block], above: Vertebra | None) -> Endp
         ratios = np.array([np.ptp(across), np.ptp(along)]) / size
         if ratios.min() >= _LEAST_FACE:
             seen.append((float(np.abs(np.log(ratios)).sum()), face))
+            if seen[0][0] <= _AS_ALIKE:
+                break  # none that follows would be taken
     if not seen:
         alike = f"no face below {above.level} is as large as an endplate"
         raise problems[0] if problems else NotMeasurable(alike)
