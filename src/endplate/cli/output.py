@@ -57,6 +57,7 @@ def progress(steps: Sequence[str], *, is_wanted: bool) -> Iterator[Callable[[str
     def begin(step: str) -> None:
         bar.update(task, description=step, completed=steps.index(step))
         bar.start()  # with the first step: before it others may write to the terminal
+        bar.refresh()  # a step that is quicker than the bar's own beat is seen too
 
     try:
         yield begin
