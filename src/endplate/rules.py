@@ -31,8 +31,8 @@ Question = Callable[[Patient, Evidence], Answer]
 # Where rules are looked for: a room, or the one module of it that holds rules, where the others
 # measure and take ten times as long to import.
 ROOMS = (
-    "images.gates", "images.comparison", "alignment", "bone", "questionnaires.questions", "risk",
-    "surgery",
+    "images.gates", "images.comparison", "alignment", "bone", "medicines", "pain",
+    "questionnaires.questions", "risk", "surgery",
 )  # fmt: skip
 
 _rules: dict[str, Rule] = {}
