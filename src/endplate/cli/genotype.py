@@ -16,12 +16,12 @@ from endplate.evidence import Evidence
 from endplate.exchange import genotype as genes
 from endplate.exchange.intake import Intake
 from endplate.exchange.outside_calls import read_outside_calls
-from endplate.exchange.vcf import GRCH37, GRCH38
 from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding, Status
 from endplate.record import PatientRecord
 
 _ROOM = "medicines."
+_MOST_NAMED = 6
 
 
 class Person(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ def genotype(
     grounds = evidence.shipped()
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)
-    found = people(paths, outside, _assembly(assembly), sample, on, grounds)
+    found = people(paths, outside, assembly, sample, on, grounds)
     if as_json:
         _print_json(found, grounds, is_list=sample == "all")
         return
@@ -98,17 +98,6 @@ def people(
     return found
 
 
-def _assembly(text: str | None) -> str | None:
-    """The assembly as it is called here."""
-    known = {"grch37": GRCH37, "hg19": GRCH37, "grch38": GRCH38, "hg38": GRCH38}
-    if text is None or text.lower() in known:
-        return known.get(text.lower()) if text else None
-    raise InputProblem(
-        f"--assembly: cannot be used. It is GRCh37 or GRCh38; got something else. Write one of "
-        f"these, or leave it out where the file says it."
-    )
-
-
 def _print_json(found: Sequence[Person], grounds: Evidence, *, is_list: bool) -> None:
     if not is_list:
         (one,) = found
@@ -123,6 +112,13 @@ def _print_json(found: Sequence[Person], grounds: Evidence, *, is_list: bool) ->
     print_json(samples=samples, overrides=grounds.overrides)
 
 
+def _not_tested(fact: Fact) -> str:
+    """The first positions that were not tested, and how many more there are."""
+    names = str(fact.details.get("not_tested", "")).split(", ")
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _print(person: Person, *, with_name: bool) -> None:
     out = console()
     title = f"Genes of {person.sample}" if with_name else "Genes"
@@ -132,7 +128,7 @@ def _print(person: Person, *, with_name: bool) -> None:
             "yes" if fact.value is True else "no" if fact.value is False else str(fact.value),
             str(fact.details.get("called_from", "")).replace("_", " "),
             "; ".join(fact.doubts),
-            str(fact.details.get("not_tested", "")),
+            _not_tested(fact),
         )
         for fact in person.facts
     ]

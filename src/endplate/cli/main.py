@@ -465,7 +465,7 @@ def genotype(
     ] = None,
     outside_calls: Annotated[
         Path | None,
-        typer.Option(metavar="TSV", help="A laboratory's calls: gene, diplotype, phenotype, score."),
+        typer.Option(metavar="TSV", help="A laboratory's calls: gene, diplotype, phenotype …"),
     ] = None,
     assembly: Annotated[
         str | None, typer.Option(help="GRCh37 or GRCh38, where the files do not say it.")
@@ -480,9 +480,7 @@ def genotype(
     """Call the genes of medicines from VCF files and outside calls, and say what follows."""
     from endplate.cli import genotype as command
 
-    command.genotype(
-        files or [], outside_calls, assembly, sample, day(on), evidence, as_json=json
-    )
+    command.genotype(files or [], outside_calls, assembly, sample, day(on), evidence, as_json=json)
 
 
 @app.command()

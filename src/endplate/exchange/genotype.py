@@ -12,7 +12,7 @@ from pathlib import Path
 
 from endplate import vocabulary
 from endplate.exchange.intake import Intake
-from endplate.exchange.vcf import Genotypes, read_vcf
+from endplate.exchange.vcf import GRCH37, GRCH38, Genotypes, read_vcf
 from endplate.facts import InputProblem
 from endplate.medicines import star_alleles
 from endplate.medicines.star_alleles import Called, Genotype, Site
@@ -48,7 +48,19 @@ def read_files(paths: Sequence[Path], assembly: str | None = None) -> Files:
         If one of them cannot be used.
     """
     wanted = (*star_alleles.sites(), *star_alleles.sites(RESEARCH))
-    return Files(tuple((path.name, read_vcf(path, wanted, assembly)) for path in paths))
+    name = _assembly(assembly) if assembly else None
+    return Files(tuple((path.name, read_vcf(path, wanted, name)) for path in paths))
+
+
+def _assembly(text: str) -> str:
+    """The assembly as it is called here."""
+    known = {"grch37": GRCH37, "hg19": GRCH37, "grch38": GRCH38, "hg38": GRCH38}
+    if text.lower() in known:
+        return known[text.lower()]
+    raise InputProblem(
+        "assembly: cannot be used. It is GRCh37 or GRCh38; got something else. Write one of these, "
+        "or leave it out where the file says it."
+    )
 
 
 def chosen(files: Files, sample: str | None) -> tuple[str, ...]:
@@ -68,8 +80,8 @@ def chosen(files: Files, sample: str | None) -> tuple[str, ...]:
     what = "has no sample of that name" if sample else "has several samples"
     raise InputProblem(
         f"{name}: {what}. One person's sample is needed; there are {len(there)}. Give --sample "
-        f'NAME as it stands in the line #CHROM, or --sample all; in case.toml [genes] with sample = '
-        f'"NAME".'
+        f"NAME as it stands in the line #CHROM, or --sample all; in case.toml write [genes] with "
+        f'sample = "NAME".'
     )
 
 
@@ -189,12 +201,10 @@ def _beside(called: Called, sources: str, intake: Intake) -> None:
         )  # fmt: skip
 
 
-# -- research ---------------------------------------------------------------------------------------
+# -- research -------------------------------------------------------------------------------------
 
 
-def _take_research(
-    those: Sequence[tuple[str, Genotypes]], sample: str, intake: Intake
-) -> None:
+def _take_research(those: Sequence[tuple[str, Genotypes]], sample: str, intake: Intake) -> None:
     """Single variants on the plus strand, and the haplotypes of COMT."""
     sites = star_alleles.sites(RESEARCH)
     genotypes, sources = _joined(those, sites, sample, intake)

@@ -30,12 +30,9 @@ _HLA_SIGN = re.compile(r"\*(\d+:\d+)\s+(positive|negative)", re.IGNORECASE)
 
 def is_outside_calls(path: Path) -> bool:
     """Whether a file is a table of outside calls: each line a gene and what was called of it."""
-    lines = list(_lines(path))
-    return bool(lines) and all(
-        len(cells) > 1 and _GENE.fullmatch(cells[0]) and "*" in "".join(cells[1:3])
-        for cells in lines
-        if cells[0].lower() != "gene" and _concepts(cells[0])
-    ) and any(_concepts(cells[0]) for cells in lines)  # fmt: skip
+    lines = [cells for cells in _lines(path) if cells[0].lower() != "gene"]
+    are_calls = all(_GENE.fullmatch(cells[0]) and any(cells[1:4]) for cells in lines)
+    return are_calls and any(_concepts(cells[0]) for cells in lines)
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

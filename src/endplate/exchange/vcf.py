@@ -457,8 +457,7 @@ _Called = tuple[int, int, bool]
 
 @cache
 def _genotype(text: bytes) -> _Called | None:
-    """The two alleles' numbers and whether phased; None where one is missing or there are not two.
-    """
+    """The two alleles' numbers and whether phased; None where there are not two known ones."""
     match = re.fullmatch(rb"(\d+)([/|])(\d+)", text)
     return (int(match[1]), int(match[3]), match[2] == b"|") if match else None
 
@@ -545,4 +544,4 @@ def _both(before: Genotype, also: Genotype, site: Site, found: Genotypes) -> Gen
 
 
 def _usual(site: Site, found: Genotypes) -> str:
-    return found.assembly == GRCH37 and site.reference_grch37 or site.reference
+    return (found.assembly == GRCH37 and site.reference_grch37) or site.reference
