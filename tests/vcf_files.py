@@ -9,7 +9,7 @@ from endplate.medicines import star_alleles
 from endplate.medicines.star_alleles import EITHER, Genotype, Site
 from endplate.medicines.tables import table
 
-GRCH38 = '##contig=<ID=chr10,assembly=GRCh38.p14,length=133797422>'
+GRCH38 = "##contig=<ID=chr10,assembly=GRCh38.p14,length=133797422>"
 GRCH37 = "##reference=file:///human_g1k_v37.fasta"
 TITLES = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT"
 
@@ -33,9 +33,7 @@ def line(
 
 def carried(gene: str, allele: str, chance: random.Random) -> dict[Site, str]:
     """What one gene copy of that allele carries at each site; either of two where it may."""
-    (row,) = [
-        r for r in table("gene_alleles").rows if (r["gene"], r["allele"]) == (gene, allele)
-    ]
+    (row,) = [r for r in table("gene_alleles").rows if (r["gene"], r["allele"]) == (gene, allele)]
     at = dict(v.split(":") for v in row["variants"].split())
     found = {}
     for site in star_alleles.definition(gene).sites:
@@ -62,8 +60,6 @@ def person(one: Mapping[Site, str], other: Mapping[Site, str], *, phased: bool) 
     return lines
 
 
-def without(lines: Iterable[str], *names: str) -> list[str]:
-    """The lines without some sites."""
-    return [text for text in lines if not any(f"\t{name}\t" in text for name in names)]
-
-
+def usual(gene: str, *but: str) -> list[str]:
+    """Lines with the reference at all sites of a gene but those named."""
+    return [line(s, "0/0") for s in star_alleles.definition(gene).sites if s.name not in but]

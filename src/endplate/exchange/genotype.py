@@ -223,7 +223,7 @@ def _take_research(those: Sequence[tuple[str, Genotypes]], sample: str, intake: 
                 "/".join(sorted(genotype[:2])), source=sources, details=details,
             )  # fmt: skip
     comt = star_alleles.defined(COMT, RESEARCH, HAPLOTYPES)
-    called = star_alleles.fitting(comt, tuple(good.get(site) for site in comt.sites))
+    called = star_alleles.fitting(comt, tuple(good.get(site) for site in comt.sites), most=1)
     if called.diplotypes:
         details = {"called_from": CALLED_FROM, "phased": "yes" if called.is_phased else "no"}
         if called.not_tested:

@@ -209,8 +209,10 @@ def called(gene: str, genotypes: tuple[Genotype | None, ...]) -> Called:
     return fitting(definition(gene), genotypes)
 
 
-def fitting(alleles: Definition, genotypes: tuple[Genotype | None, ...]) -> Called:
-    """The pairs of a definition's alleles that fit."""
+def fitting(
+    alleles: Definition, genotypes: tuple[Genotype | None, ...], most: int = MOST_TOGETHER
+) -> Called:
+    """The pairs of a definition's alleles that fit, with at most so many alleles on one copy."""
     seen, unexplained = _seen(alleles, genotypes)
     missing = [n for n, genotype in enumerate(genotypes) if genotype is None]
     untested = sum(alleles.masks[n] for n in missing)
@@ -218,7 +220,7 @@ def fitting(alleles: Definition, genotypes: tuple[Genotype | None, ...]) -> Call
     rest: tuple[str, ...] = ()
     if seen.tested and not unexplained:
         doubted = {a.name for a in alleles.alleles if a.carries & untested}
-        best, rest = _ranked(_pairs(alleles, seen), doubted)
+        best, rest = _ranked(_pairs(alleles, seen, most), doubted)
     return Called(
         gene=alleles.gene,
         diplotypes=best,
@@ -261,7 +263,7 @@ def _seen(
 Scored = tuple[int, tuple[str, str]]
 
 
-def _pairs(alleles: Definition, seen: _Seen) -> list[Scored]:
+def _pairs(alleles: Definition, seen: _Seen, most: int) -> list[Scored]:
     """Every pair that fits, with the number of positions at which it is defined."""
     known = [
         _Copy(name=a.name, fits=a.fits, score=score)
@@ -270,7 +272,7 @@ def _pairs(alleles: Definition, seen: _Seen) -> list[Scored]:
     ]
     found = _of(combinations_with_replacement(known, 2), seen)
     joined: list[_Copy] = []
-    for count in range(2, MOST_TOGETHER + 1):
+    for count in range(2, most + 1):
         if found:
             break
         joined += _together(alleles, seen, count)

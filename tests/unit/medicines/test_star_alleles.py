@@ -73,9 +73,7 @@ def test_less_tested_never_excludes_what_is_there(gene):
     chance = random.Random(5)
     for _ in range(60):
         one, other = chance.choice(names(gene)), chance.choice(names(gene))
-        whole = genotypes(
-            carried(gene, one, chance), carried(gene, other, chance), phased=True
-        )
+        whole = genotypes(carried(gene, one, chance), carried(gene, other, chance), phased=True)
         kept = tuple(None if chance.random() < 0.3 else g for g in whole)
         found = called(gene, kept)
         fits = pair(one, other) & {*found.diplotypes, *found.less_likely}
