@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import time
 
 import pytest
 
@@ -46,7 +45,7 @@ def facts(*paths, sample=None, assembly=None, before=()):
     return {f.what: f for f in understood.facts}, understood
 
 
-# -- real files -------------------------------------------------------------------------------------
+# -- real files -----------------------------------------------------------------------------------
 
 # What each file's name states. Where today's definitions tell more than the name, why.
 NAMED = {
@@ -124,25 +123,23 @@ def test_getrm_samples_are_snp_only_until_a_call_from_outside_comes(shared_data,
 
 
 @pytest.mark.shared_data
-def test_a_hundred_samples_are_read_and_called_in_half_a_second(shared_data):
-    path = shared_data / "pgx/pharmcat/testvcf/100samples.vcf.bgz"
-    start = time.perf_counter()
-    files = genotype.read_files([path])
+def test_a_hundred_samples_are_called_one_by_one(shared_data):
+    files = genotype.read_files([shared_data / "pgx/pharmcat/testvcf/100samples.vcf.bgz"])
     by_gene = {}
     for sample in genotype.chosen(files, "all"):
         intake = Intake()
         genotype.take(files, sample, intake)
         for fact in intake.facts:
             by_gene.setdefault(fact.what, []).append(fact.value)
-    took = time.perf_counter() - start
-    assert took < 0.5
     assert len(files.samples) == 100
     for gene in star_alleles.GENES:
-        assert len(by_gene[f"gene.{gene.lower()}.diplotype"]) >= 99
+        # One sample has at rs67784355 an allele of which no star allele of CYP3A4 is made.
+        called_in = 99 if gene == "CYP3A4" else 100
+        assert len(by_gene[f"gene.{gene.lower()}.diplotype"]) == called_in
     assert by_gene["gene.cyp3a5.diplotype"].count("*3/*3") == 83
 
 
-# -- tested and not tested ----------------------------------------------------------------------------
+# -- tested and not tested ------------------------------------------------------------------------
 
 
 def test_reference_missing_and_absent_are_three_things(written):
@@ -192,7 +189,7 @@ def test_a_copy_that_no_call_speaks_of_is_not_tested(written):
         assert not diplotypes(written(file([line(site, text)])), "CYP3A5").tested
 
 
-# -- how a variant is written -------------------------------------------------------------------------
+# -- how a variant is written ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gene", star_alleles.GENES)
@@ -293,7 +290,7 @@ def test_a_line_that_failed_a_filter_is_doubted(written):
     )
 
 
-# -- assemblies ---------------------------------------------------------------------------------------
+# -- assemblies -----------------------------------------------------------------------------------
 
 
 def on_grch37(gene, one, other, *, phased=False):
@@ -380,7 +377,7 @@ def test_a_reference_base_that_is_not_the_assemblys_is_not_used(written):
     assert [p.problem for p in understood.problems] == ["genes.reference_differs"]
 
 
-# -- research -------------------------------------------------------------------------------------------
+# -- research -------------------------------------------------------------------------------------
 
 
 def test_research_variants_are_on_the_plus_strand(written):
@@ -428,7 +425,7 @@ def test_haplotypes_of_comt(written, variants, expected):
     assert value == expected
 
 
-# -- several people, several files, and what cannot be used ----------------------------------------
+# -- several people, several files, and what cannot be used ---------------------------------------
 
 
 def test_one_of_several_samples(written):

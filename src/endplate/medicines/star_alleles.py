@@ -206,7 +206,9 @@ def called(gene: str, genotypes: tuple[Genotype | None, ...]) -> Called:
 
     A genotype is None where it was not tested.
     """
-    return fitting(definition(gene), genotypes)
+    # A plus between this gene's alleles joins copies; variants of two on one copy are not written.
+    most = 1 if gene == WITH_COPIES else MOST_TOGETHER
+    return fitting(definition(gene), genotypes, most)
 
 
 def fitting(
