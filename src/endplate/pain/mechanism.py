@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from math import log2
 
@@ -34,12 +34,16 @@ Grade = Callable[..., str]
 
 
 class Criterion(Struct, frozen=True, kw_only=True):
-    """One criterion: its place in the parts, whether it is met, what to ask where that is open."""
+    """One criterion: its place in the parts, whether it is met, what to ask where that is open.
+
+    `firmer_with` is what would firm it up although it is known, such as a form's blank items.
+    """
 
     part: str
     name: str
     met: Known
     asks: tuple[str, ...]
+    firmer_with: tuple[str, ...] = ()
 
     @property
     def answer(self) -> bool | None:
@@ -52,9 +56,7 @@ def _last(what: str) -> str:
 
 
 def _direct(what: str, patient: Patient) -> Criterion:
-    return Criterion(
-        part=_last(what), name=concept(what).name, met=patient.has(what), asks=(what,)
-    )
+    return Criterion(part=_last(what), name=concept(what).name, met=patient.has(what), asks=(what,))
 
 
 def _denied(what: str, name: str, patient: Patient) -> Criterion:
@@ -79,14 +81,14 @@ def _one_of(what: str, below: Iterable[str], patient: Patient) -> Criterion:
 # -- every way in which the unknown answers could turn out ----------------------------------------
 
 
-@lru_cache(maxsize=4096)
+@cache  # bounded: each answer is one of three
 def possible(answers: Answers, grade: Grade) -> Mapping[str, int]:
     """Each grade that the unknown answers still allow, and in how many ways."""
     ways = product(*((True, False) if a is None else (a,) for a in answers))
     return Counter(grade(*way) for way in ways)
 
 
-@lru_cache(maxsize=4096)
+@cache  # bounded: each answer is one of three
 def open_ones(answers: Answers, grade: Grade) -> tuple[int, ...]:
     """The unknown answers that could change the grade."""
     if len(possible(answers, grade)) == 1:
@@ -223,7 +225,9 @@ def is_chronic(patient: Patient, evidence: Evidence) -> Known:
 def _nociplastic_criteria(patient: Patient, evidence: Evidence) -> tuple[Criterion, ...]:
     return (
         Criterion(
-            part="chronic", name=concept(CHRONIC).name, met=is_chronic(patient, evidence),
+            part="chronic",
+            name=concept(CHRONIC).name,
+            met=is_chronic(patient, evidence),
             asks=(DURATION,),
         ),
         _direct(_REGIONAL, patient),
@@ -365,7 +369,8 @@ def central_sensitisation(patient: Patient, evidence: Evidence) -> Finding | Non
         parts={**{c.part: c.met.answer for c in criteria}, "signs": signs.answer},
         because=tuple(dict.fromkeys((*(f for c in criteria for f in c.met.because),
                                      *signs.because))),
-        missing=tuple(dict.fromkeys(w for c in open_criteria for w in c.asks)),
+        missing=tuple(dict.fromkeys((*(w for c in open_criteria for w in c.asks),
+                                     *(w for c in criteria for w in c.firmer_with)))),
         rests_on=tuple(evidence.row(f"pain.sensitisation.{n}")
                        for n in ("order", "inventory", "inventory_groningen", "central")),
         limits=("Not for pain that may be neuropathic, which is excluded first.",),
@@ -380,7 +385,10 @@ def _inventory(patient: Patient, evidence: Evidence) -> Criterion:
     if found is None or found.score is None:
         return Criterion(part="inventory_flagged", name=name, met=UNKNOWN, asks=asks)
     met = Known("yes" if row.met(found.score) else "no", found.finding.because)
-    return Criterion(part="inventory_flagged", name=name, met=met, asks=asks)
+    return Criterion(
+        part="inventory_flagged", name=name, met=met, asks=asks,
+        firmer_with=found.finding.missing,
+    )  # fmt: skip
 
 
 # -- the mechanism --------------------------------------------------------------------------------
@@ -409,7 +417,7 @@ class Weighed(Struct, frozen=True):
     deciding: tuple[tuple[int, float], ...]
 
 
-@lru_cache(maxsize=4096)
+@cache  # bounded: each answer is one of three
 def weighed(neuro: Answers, noci: Answers, tissue: bool) -> Weighed:
     """Every completion of the missing answers, counted.
 

@@ -261,9 +261,7 @@ def red_flags(patient: Patient, evidence: Evidence) -> Iterator[AnyFinding]:
     Differs     a residual of the bladder counts above or from 200 mL
     """
     asked = {name: _asked(name, patient, evidence) for name in _TARGETS}
-    told = {
-        name: _target(name, a, patient, evidence) for name, a in asked.items() if _tells(a)
-    }
+    told = {name: _target(name, a, patient, evidence) for name, a in asked.items() if _tells(a)}
     yield _summary(asked, told, patient, evidence)
     yield from told.values()
 
@@ -324,9 +322,8 @@ def _says(title: str, asked: Asked, again: list[Flag], rate: Fact | None) -> str
     found += ["raised markers of inflammation"] if asked.markers.yes else []
     denied = [f.called for f in asked.flags if f.known.no]
     told = [f"found {', '.join(found)}"] if found else []
-    told += [f"on record earlier, too long ago to count: {', '.join(f.name for f in again)}"] * bool(
-        again
-    )
+    if again:
+        told.append(f"too long ago to count: {', '.join(f.called for f in again)}")
     told += [f"not there: {', '.join(denied)}"] if denied else []
     open_ones = [f.called for f in asked.unasked]
     told += [f"nobody asked: {', '.join(open_ones)}"] if open_ones else []
