@@ -17,7 +17,7 @@ from endplate.vocabulary import concept
 ANY = "pain.red_flag.any"
 _MARKERS = ("lab.c_reactive_protein", "pain.red_flag.raised_sedimentation_rate")
 _RATE = "lab.erythrocyte_sedimentation_rate"
-# Of what something must be on record before a plan asks for red flags: pain, or what is asked of it.
+# Of what something must be on record before a plan asks for red flags: pain, or a form on it.
 BEGINS = (
     "pain.",
     *(f"questionnaire.{form}." for form in (
