@@ -326,7 +326,10 @@ def ids_named(word: str, among: Iterable[str]) -> tuple[str, ...]:
         for id in among
         if wanted
         and wanted
-        in map(_joined, (id, id.rpartition(".")[2], concept(id).name, *concept(id).names))
+        in map(
+            _joined,
+            (id, id.partition(".")[2], id.rpartition(".")[2], concept(id).name, *concept(id).names),
+        )
     )
 
 

@@ -193,12 +193,15 @@ _COMORBIDITY = tuple(_P + n for n in ("sound_light_or_odour", "sleep_disturbance
 _EVOKED = tuple(_P + n for n in ("static_allodynia", "dynamic_allodynia", "heat_or_cold_allodynia",
                                  "after_sensation"))  # fmt: skip
 DURATION, CHRONIC = "pain.duration", "pain.chronic"
+# Diagnoses in a record that say that a pain is chronic.
+CHRONIC_LOW_BACK, _CHRONIC_NECK = "pain.chronic_low_back", "pain.chronic_neck"
 _REGIONAL = _P + "regional"
 _ALL_NOCICEPTIVE, _ALL_NEUROPATHIC = _P + "entirely_nociceptive", _P + "entirely_neuropathic"
+_GATE = (_REGIONAL, _ALL_NOCICEPTIVE, _ALL_NEUROPATHIC)
 NOCIPLASTIC = (
-    DURATION, CHRONIC, _REGIONAL, _ALL_NOCICEPTIVE, _ALL_NEUROPATHIC,
+    DURATION, CHRONIC, *_GATE,
     _P + "history_of_hypersensitivity", *_HISTORY, _P + "comorbidity", *_COMORBIDITY,
-    _P + "evoked_hypersensitivity", *_EVOKED,
+    _P + "evoked_hypersensitivity", *_EVOKED, CHRONIC_LOW_BACK, _CHRONIC_NECK,
 )  # fmt: skip
 NOCIPLASTIC_GRADES = ("not_met", "possible", "probable")
 
@@ -218,7 +221,9 @@ def is_chronic(patient: Patient, evidence: Evidence) -> Known:
     """Whether the pain has lasted longer than three months, by its duration or as answered."""
     lasted = patient.latest(DURATION)
     if lasted is None:
-        return patient.has(CHRONIC)
+        said = patient.has(CHRONIC)
+        noted = any_of(patient.has(what) for what in (CHRONIC_LOW_BACK, _CHRONIC_NECK))
+        return noted if said.unknown and noted.yes else said
     return Known("yes" if evidence.row("pain.chronic").met(lasted.number) else "no", (lasted,))
 
 
@@ -243,7 +248,7 @@ def _nociplastic_criteria(patient: Patient, evidence: Evidence) -> tuple[Criteri
     "pain.iasp_nociplastic",
     reads=NOCIPLASTIC,
     scores="iasp_nociplastic",
-    needs=(_REGIONAL, _ALL_NOCICEPTIVE, _ALL_NEUROPATHIC),
+    needs=_GATE,
 )
 def iasp_nociplastic(patient: Patient, evidence: Evidence) -> Finding | None:
     """Grade of nociplastic pain by the criteria of the IASP; there is no definite.
@@ -471,6 +476,7 @@ _OWN = (*NEUPSIG, *NOCIPLASTIC, CONTRIBUTION)
         *answers_to(INVENTORY, *SCREENING),
     ))),
     scores="pain_mechanism",
+    needs=(*NEUPSIG[:2], *_GATE, _P + "evoked_hypersensitivity"),
     begins=("pain.",),
 )  # fmt: skip
 def pain_mechanism(patient: Patient, evidence: Evidence) -> Finding | None:

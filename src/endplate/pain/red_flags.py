@@ -352,7 +352,8 @@ def _summary(
     nothing = "not_asked" if not told else "not_all_asked" if missing else "none_found"
     parts = {n: told[n].category if n in told else "not_asked" for n in asked}
     said = [f"{_names(names)} ({word})" for word, names in by.items() if names]
-    says = "; ".join(said) if said else "none found" if told else "nobody asked for any"
+    none = "none found in what was asked" if missing else "none found"
+    says = "; ".join(said) if said else none if told else "nobody asked for any"
     if stated.yes and not said:
         says = "one is on record without a word on which"
     denied = [n for n, f in told.items() if f.category == "none_found"]

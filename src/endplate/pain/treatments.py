@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Stage, Status
-from endplate.pain.mechanism import CHRONIC, DURATION, is_chronic, pain_mechanism
+from endplate.pain.mechanism import (
+    CHRONIC,
+    CHRONIC_LOW_BACK,
+    DURATION,
+    is_chronic,
+    pain_mechanism,
+)
 from endplate.pain.red_flags import emergency, held_back
 from endplate.record import Patient
 from endplate.rules import rule
@@ -30,7 +36,7 @@ _TITLES: Mapping[str, str] = {
 
 @rule(
     "pain.treatments",
-    reads=(_PRESENTATION, DURATION, CHRONIC, *pain_mechanism.reads),
+    reads=tuple(dict.fromkeys((_PRESENTATION, DURATION, CHRONIC, *pain_mechanism.reads))),
     scores="pain_treatments",
     needs=(_PRESENTATION,),
     begins=("pain.",),
@@ -48,22 +54,25 @@ def treatments(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         yield held_back("Treatments", first, (evidence.row("pain.treatment.never_ranked"),))
         return
     kind = patient.latest(_PRESENTATION)
+    noted = patient.has(CHRONIC_LOW_BACK)
+    word = str(kind.value) if kind else "low_back_pain" if noted.yes else ""
     chronic = is_chronic(patient, evidence)
     mechanism = next(iter(pain_mechanism(patient, evidence)), None)
-    facts = (*((kind,) if kind else ()), *chronic.because)
-    if kind is not None and kind.value != "other":
+    facts = (*((kind,) if kind else noted.because), *chronic.because)
+    if word in ("low_back_pain", "sciatica"):
         ways = {"yes": ("chronic",), "no": ("acute",), "unknown": ("acute", "chronic")}
-        for word in ways[chronic.answer]:
+        for lasting in ways[chronic.answer]:
             missing = (DURATION,) if chronic.unknown else ()
-            yield from _side_by_side(f"{kind.value}_{word}", facts, missing, evidence)
+            yield from _side_by_side(
+                f"{word}_{lasting}", tuple(dict.fromkeys(facts)), missing, evidence
+            )
     if mechanism is None:
         return
     for name in ("neuropathic", "nociplastic"):
         graded = mechanism.parts.get(name)
         if graded in (None, "unlikely", "not_met"):
             continue
-        sciatica = name == "neuropathic" and kind is not None and kind.value == "sciatica"
-        if sciatica:
+        if name == "neuropathic" and word == "sciatica":
             continue  # what holds for neuropathic pain in general does not hold for sciatica
         missing = (_PRESENTATION,) if name == "neuropathic" and kind is None else ()
         yield from _side_by_side(name, mechanism.because, missing, evidence)

@@ -56,6 +56,10 @@ def test_words_that_a_clinician_would_type(capsys):
     assert found[1]["action"].startswith("Send for an emergency MRI")
     found = score(capsys, "yellow_flags", "pcs=30", "tsk17=30")[1]
     assert found[0]["parts"]["flags"] == 1
+    answers = [f"fabq.item{n}=6" for n in (2, 3, 4, 5)]
+    assert (
+        score(capsys, "yellow_flags", *answers)[1][0]["parts"]["fabq_physical_activity"] == "high"
+    )
 
 
 def test_a_duration_in_weeks_is_one_in_months(capsys):

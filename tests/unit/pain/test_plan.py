@@ -43,6 +43,13 @@ def test_a_form_of_back_pain_begins_it_too():
     assert "pain.red_flags" in said({"questionnaire.start_back.score": 2})[0]
 
 
+def test_a_diagnosis_of_chronic_back_pain_begins_it_too():
+    found, every = said({"pain.chronic_low_back": True})
+    assert "pain.red_flags" in found and "pain.treatments@low_back_pain_chronic" in found
+    asked = [q.asks for q in arranged(every, ON, SHIPPED).open_questions]
+    assert [a for a in asked if a.startswith("pain.")] == [R + "any"]
+
+
 def test_the_mechanism_and_its_evidence_are_in_the_plan():
     found, _ = said(NEUROPATHIC | {"pain.chronic": False, "pain.presentation": "other"})
     assert found["pain.mechanism"].category == "neuropathic"
