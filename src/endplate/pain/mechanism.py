@@ -152,11 +152,19 @@ def neupsig(patient: Patient, evidence: Evidence) -> Finding | None:
     )
 
 
+def _reached(left: Sequence[str], order: Sequence[str]) -> str | None:
+    """The grade that is certain, whatever else may come; a lowest one that can still rise is none.
+
+    A grade tells how sure one can be: what is not known can only raise one that is reached.
+    """
+    return left[0] if len(left) == 1 or left[0] != order[0] else None
+
+
 def _graded(
     title: str, criteria: Sequence[Criterion], grade: Grade, order: Sequence[str], rows: str,
     evidence: Evidence, also: tuple[str, ...] = (),
 ) -> Finding | None:  # fmt: skip
-    """The grade, or those still possible; None where nothing is known."""
+    """The grade that the answers reach, and those still possible; None where nothing is known."""
     if all(c.met.unknown for c in criteria):
         return None
     answers = tuple(c.answer for c in criteria)
@@ -165,17 +173,21 @@ def _graded(
     because = tuple(dict.fromkeys(f for c in criteria for f in c.met.because))
     words = [g.replace("_", " ") for g in left]
     asked = ", ".join(c.name for c in open_criteria)
-    says = f"{title}: {words[0]}." if len(left) == 1 else (
-        f"{title}: {' or '.join(words)}; not known: {asked}."
-    )  # fmt: skip
+    reached = _reached(left, order)
+    if len(left) == 1:
+        says = f"{title}: {words[0]}."
+    elif reached:
+        says = f"{title}: {words[0]} on what is known; could be {words[-1]}: not known: {asked}."
+    else:
+        says = f"{title}: {' or '.join(words)}; not known: {asked}."
     parts: dict[str, PartValue] = {c.part: c.met.answer for c in criteria}
     if len(left) > 1:
         parts |= {"still_possible": " or ".join(left), "lowest_possible": left[0],
                   "highest_possible": left[-1]}  # fmt: skip
     return Finding(
         says=says,
-        status=Status.ANSWERED if len(left) == 1 else Status.UNKNOWN,
-        category=left[0] if len(left) == 1 else None,
+        status=Status.ANSWERED if reached else Status.UNKNOWN,
+        category=reached,
         parts=parts,
         because=because,
         missing=tuple(dict.fromkeys(w for c in open_criteria for w in c.asks)),
@@ -534,14 +546,14 @@ def pain_mechanism(patient: Patient, evidence: Evidence) -> Finding | None:
 
 
 def _grades_left(neuro: Answers, noci: Answers) -> dict[str, PartValue]:
-    """Each grade, or None and those still possible."""
+    """Each grade that is reached, and those still possible."""
     found: dict[str, PartValue] = {}
     for name, answers, grade, order in (
         ("neuropathic", neuro, neupsig_grade, NEUPSIG_GRADES),
         ("nociplastic", noci, nociplastic_grade, NOCIPLASTIC_GRADES),
     ):
         left = [g for g in order if g in possible(answers, grade)]
-        found[name] = left[0] if len(left) == 1 else None
+        found[name] = _reached(left, order)
         if len(left) > 1:
             found[f"{name}_still_possible"] = " or ".join(left)
     return found
@@ -596,9 +608,9 @@ def _told(
     conflict: str,
 ) -> str:  # fmt: skip
     graded = [
-        f"{name} pain {str(grade or parts[f'{name}_still_possible']).replace('_', ' ')}"
-        for name, grade in (("neuropathic", parts["neuropathic"]),
-                            ("nociplastic", parts["nociplastic"]))
+        f"{name} pain "
+        f"{str(parts.get(f'{name}_still_possible', parts[name])).replace('_', ' ')}"
+        for name in ("neuropathic", "nociplastic")
     ]  # fmt: skip
     between = f" ({parts['still_possible']})" if "still_possible" in parts else ""
     told = f"Mechanism: {category}{between}; {', '.join(graded)}."
