@@ -28,6 +28,7 @@ LICENCE = "CC0 (CPIC)"
 
 
 def main() -> None:
+    """Read the folder that is named and write the tables."""
     ask = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     ask.add_argument("folder", type=Path)
     folder = ask.parse_args().folder
@@ -118,10 +119,9 @@ def write(
     name: str, says: str, source: str, dated: str, columns: tuple[str, ...],
     rows: list[tuple[str, ...]],
 ) -> None:  # fmt: skip
+    """One table with its head."""
     with (ROOM / f"{name}.csv").open("w", encoding="utf-8", newline="") as out:
-        out.write(
-            f"# says: {says}\n# source: {source}\n# licence: {LICENCE}\n# dated: {dated}\n"
-        )
+        out.write(f"# says: {says}\n# source: {source}\n# licence: {LICENCE}\n# dated: {dated}\n")
         lines = csv.writer(out, lineterminator="\n")
         lines.writerow(columns)
         lines.writerows(rows)

@@ -20,7 +20,6 @@ from endplate.medicines.phenotype import (
     GENES,
     INDETERMINATE,
     Call,
-    Side,
     by_score,
     calls,
     functions,
@@ -30,9 +29,7 @@ from endplate.medicines.tables import table
 from endplate.record import Patient
 from endplate.rules import Question, rule
 
-RARE = (
-    "Alleles that the test does not look for are read as *1: rare ones are not excluded."
-)
+RARE = "Alleles that the test does not look for are read as *1: rare ones are not excluded."
 _COPIES_UNKNOWN = (
     "The variants alone do not show copy number: a deletion, a duplication or a hybrid gene would "
     "change it."

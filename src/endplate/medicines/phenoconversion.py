@@ -65,7 +65,7 @@ class Converted(Struct, frozen=True, kw_only=True):
     calls
         What is left of each reading.
     missing
-        The question whether any inhibitor is taken, where nobody answered it.
+        The question whether a (stronger) inhibitor is taken, where nobody answered it.
     row
         The factor that was applied.
     """
@@ -90,14 +90,13 @@ class Converted(Struct, frozen=True, kw_only=True):
 def converted(genetic: Result, patient: Patient, evidence: Evidence) -> Converted:
     """The result of CYP2D6 with the inhibitors that are taken now."""
     taken = sorted(_taken(patient), key=lambda one: STRENGTHS.index(one.strength))
+    strongest = taken[0].strength if taken else ""
+    missing = () if strongest == STRENGTHS[0] or patient.has(ANY).no else (ANY,)
     if not taken:
-        missing = () if patient.has(ANY).no else (ANY,)
         return Converted(genetic=genetic, taken=(), calls=genetic.calls, missing=missing)
-    row = evidence.row(f"medicines.phenoconversion.{taken[0].strength}")
-    calls = tuple(scaled(GENE, call, row.number) for call in genetic.calls)
-    return Converted(
-        genetic=genetic, taken=tuple(taken), calls=tuple(dict.fromkeys(calls)), row=row
-    )
+    row = evidence.row(f"medicines.phenoconversion.{strongest}")
+    calls = tuple(dict.fromkeys(scaled(GENE, call, row.number) for call in genetic.calls))
+    return Converted(genetic=genetic, taken=tuple(taken), calls=calls, missing=missing, row=row)
 
 
 def _taken(patient: Patient) -> Iterator[Taken]:

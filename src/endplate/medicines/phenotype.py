@@ -204,9 +204,7 @@ def by_score(gene: str, score: float, *, at_least: bool = False) -> tuple[str, .
 
 def of_score(gene: str, score: float, *, at_least: bool = False) -> Call:
     """What a laboratory's activity score says."""
-    return Call(
-        score=score, at_least=at_least, phenotypes=by_score(gene, score, at_least=at_least)
-    )
+    return Call(score=score, at_least=at_least, phenotypes=by_score(gene, score, at_least=at_least))
 
 
 def scaled(gene: str, call: Call, factor: float) -> Call:
