@@ -68,7 +68,7 @@ def _of_gene(known: State, patient: Patient, evidence: Evidence) -> Finding:
     settled = all(len(one.actions) == 1 for one in said)
     special = [one for one in said if set(one.all_actions) - set(INERT)]
     copies = (
-        " Copy number is unknown: a deletion or duplication would change it."
+        " Copy number is unknown: a deletion or duplication could change it."
         if known.genetic.copies_unknown
         else ""
     )

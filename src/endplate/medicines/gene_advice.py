@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from endplate.evidence import Evidence, Row, row_with
 from endplate.findings import (
@@ -29,6 +30,7 @@ from endplate.medicines.metaboliser import (
     Result,
     concepts,
     other_copies,
+    possible,
     result,
     score_text,
     words,
@@ -42,7 +44,7 @@ from endplate.medicines.phenoconversion import (
     changers,
     converted,
 )
-from endplate.medicines.phenotype import INDETERMINATE, Call
+from endplate.medicines.phenotype import INDETERMINATE, Call, scaled
 from endplate.medicines.tables import table
 from endplate.record import Patient
 from endplate.rules import rule
@@ -142,7 +144,9 @@ def advice(
     known = {g: r for g, r in readings.items() if r[0] != INDETERMINATE}
     found: dict[str, tuple[Line, ...]] = {}
     for line in lines_of(drug):
-        if line["when"] == "alone" and len(known) > 1:
+        # Beside a gene that is indeterminate nobody says that the dose is the usual one.
+        cautious = len(readings) > len(known) and line["action"] in INERT
+        if line["when"] == "alone" and (len(known) > 1 or cautious):
             continue
         if _fits(line, "gene", "phenotype", known) and (
             not line["gene_2"] or _fits(line, "gene_2", "phenotype_2", known)
@@ -293,8 +297,7 @@ def _of_drug(drug: str, patient: Patient, evidence: Evidence) -> Finding | None:
     if not settled:
         sentence = f"{sentence_of(name)}, by {said}: which advice holds is open. {views}."
         missing = (*_deciding(found), *missing)
-    if conditional:
-        sentence += " Copy number is unknown: a deletion or duplication would change it."
+    sentence += _copies(found, conditional)
     shared: dict[str, Any] = {
         "says": sentence + "".join(f" {sentence_of(r.says)}." for r in more),
         "about": drug,
@@ -311,7 +314,7 @@ def _of_drug(drug: str, patient: Patient, evidence: Evidence) -> Finding | None:
         "urgency": urgency,
     }
     if urgency is Urgency.INFORMATION:
-        return Finding(**shared)
+        return Finding(**shared | {"limits": (*conditional, *limits)})
     acting = next(
         (lines for holder, lines in in_order(found) if _urgency(_actions(lines)) is urgency), ()
     )
@@ -419,18 +422,25 @@ def _if_copied(found: Advised, evidence: Evidence) -> Iterator[str]:
         known = each.with_medicines
         if known is None or not each.genetic.copies_unknown or len(each.genetic.calls) != 1:
             continue
-        if known.row is not None and known.row.number == 0:
-            continue  # no activity is left, whatever the number of copies
-        for what, phenotypes in other_copies(each.genetic):
-            call = Call(phenotypes=phenotypes)
-            states = [State(gene=s.gene, genetic=s.genetic, calls=(call,), said=s.said)
-                      if s is each else s for s in found.states]  # fmt: skip
+        factor = 1.0 if known.row is None else known.row.number
+        for what, calls in other_copies(each.genetic):
+            changed = tuple(scaled(each.gene, call, factor) for call in calls)
+            states = [replace(s, calls=changed) if s is each else s for s in found.states]
             other = advised(found.drug, states, evidence)
-            if other.actions and other.actions != found.actions and known.taken == ():
-                yield (
-                    f"A CYP2D6 gene that is {what}: "
-                    f"{' or '.join(words(p) for p in phenotypes)}, {either(other.actions)}"
-                )
+            if other.all_actions != found.all_actions:
+                said = " or ".join(words(p) for p in possible(changed))
+                yield f"If a CYP2D6 gene is {what}: {said}, {either(other.all_actions)}."
+
+
+def _copies(found: Advised, conditional: tuple[str, ...]) -> str:
+    """What is to be said of a copy number that nobody knows."""
+    unknown = [s.genetic for s in found.states if s.genetic.copies_unknown]
+    if not unknown:
+        return ""
+    decided = len(unknown[0].calls) == 1 and not conditional
+    return " Copy number is unknown: a deletion or duplication would " + (
+        "not change this." if decided else "change it."
+    )
 
 
 def _limits(found: Advised, patient: Patient, evidence: Evidence) -> Iterator[str]:

@@ -20,7 +20,6 @@ from endplate.medicines.phenotype import (
     GENES,
     INDETERMINATE,
     Call,
-    by_score,
     calls,
     functions,
     of_score,
@@ -31,7 +30,7 @@ from endplate.rules import Question, rule
 
 RARE = "Alleles that the test does not look for are read as *1: rare ones are not excluded."
 _COPIES_UNKNOWN = (
-    "The variants alone do not show copy number: a deletion, a duplication or a hybrid gene would "
+    "The variants alone do not show copy number: a deletion, a duplication or a hybrid gene could "
     "change it."
 )
 
@@ -262,7 +261,7 @@ def _parts(known: Result) -> dict[str, PartValue]:
     else:
         parts |= {f"reading_{n}": _told((call,)) for n, call in enumerate(known.calls, 1)}
     if known.copies_unknown and len(known.calls) == 1:
-        parts |= {f"if_{what}": " or ".join(said) for what, said in other_copies(known)}
+        parts |= {f"if_{what}": " or ".join(possible(each)) for what, each in other_copies(known)}
     return parts
 
 
@@ -276,16 +275,16 @@ def _sides(call: Call) -> dict[str, PartValue]:
     return parts
 
 
-def other_copies(known: Result) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Which phenotypes a further copy, or a deletion behind two equal alleles, would make."""
+def other_copies(known: Result) -> Iterator[tuple[str, tuple[Call, ...]]]:
+    """What a further copy, or a deletion behind two equal alleles, would make of one call."""
     (call,) = known.calls
     one, other = (side.value for side in call.sides)
     if one is None or other is None or call.score is None:
         return
-    more = dict.fromkeys(p for v in (one, other) for p in by_score(known.gene, call.score + v))
-    yield "duplicated", tuple(more)
+    more = dict.fromkeys(call.score + value for value in (one, other))
+    yield "duplicated", tuple(of_score(known.gene, score) for score in more)
     if len(set(call.diplotype.split("/"))) == 1:  # a deletion shows as a second equal allele
-        yield "deleted", by_score(known.gene, one)
+        yield "deleted", (of_score(known.gene, one),)
 
 
 _NOT_FOR = "children in whom the enzyme has not matured; what other medicines do to the enzyme"

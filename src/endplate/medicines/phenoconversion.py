@@ -132,23 +132,22 @@ def phenoconversion(patient: Patient, evidence: Evidence) -> Finding | None:
     scores = {(call.score, call.at_least) for call in known.calls}
     one = known.calls[0]
     outdated = table("inhibitors").outdated(patient.on)
-    # Without any list of medicines nothing can be said of them.
-    listed = bool(known.taken) or not known.missing or bool(_others(patient))
+    told = bool(known.taken) or not known.missing
     return Finding(
-        says=_says(known, listed=listed),
-        status=Status.ANSWERED if agreed and listed else Status.UNKNOWN,
-        value=one.score if len(scores) == 1 and listed else None,
-        unit="1" if len(scores) == 1 and one.score is not None and listed else "",
-        category=agreed if listed else None,
+        says=_says(known, told=told),
+        status=Status.ANSWERED if agreed and told else Status.UNKNOWN,
+        value=one.score if len(scores) == 1 and told else None,
+        unit="1" if len(scores) == 1 and one.score is not None and told else "",
+        category=agreed if told else None,
         parts={
             "genetic_phenotype": " or ".join(genetic.phenotypes),
             "genetic_activity_score": " or ".join(score_text(c) for c in genetic.calls) or None,
-            "phenotype_with_medicines": " or ".join(known.phenotypes) if listed else None,
+            "phenotype_with_medicines": " or ".join(known.phenotypes) if told else None,
             "factor": known.row.number if known.row else None,
             **{t.fact.what.rpartition(".")[2]: t.strength for t in known.taken},
         },
         because=(genetic.fact, *(t.fact for t in known.taken)),
-        missing=known.missing if agreed or not listed else (concepts(GENE)[0], *known.missing),
+        missing=known.missing if agreed else (concepts(GENE)[0], *known.missing),
         rests_on=rows,
         positions=tuple(_positions(known, rows)),
         limits=(
@@ -159,25 +158,23 @@ def phenoconversion(patient: Patient, evidence: Evidence) -> Finding | None:
     )
 
 
-def _others(patient: Patient) -> tuple[Fact, ...]:
-    """All that is on record of medicines."""
-    return patient.under("medicine.")
-
-
-def _says(known: Converted, *, listed: bool) -> str:
+def _says(known: Converted, *, told: bool) -> str:
     genetic = _told(known.genetic.phenotypes)
-    if not listed:
+    if not told:
         return (
-            f"Whether a medicine inhibits CYP2D6 is unknown, as no medicines are on record: by the "
-            f"genotype {genetic}."
+            f"Whether a medicine inhibits CYP2D6 is not known, as none on record does and nobody "
+            f"said that none is taken: by the genotype {genetic}."
         )
     if not known.taken:
-        return f"No CYP2D6 inhibitor is on record: as by the genotype, {genetic}."
+        return f"No CYP2D6 inhibitor is taken: as by the genotype, {genetic}."
     names = ", ".join(f"{t.name} ({t.strength})" for t in known.taken)
     verb = "inhibits" if len(known.taken) == 1 else "inhibit"
     if not known.changed:
-        return f"{names} {verb} CYP2D6; it stays {genetic}."
-    return f"{names} {verb} CYP2D6: by the genotype {genetic}, with it {_told(known.phenotypes)}."
+        return f"{names[0].upper()}{names[1:]} {verb} CYP2D6; it stays {genetic}."
+    return (
+        f"{names[0].upper()}{names[1:]} {verb} CYP2D6: by the genotype {genetic}, so treated "
+        f"{_told(known.phenotypes)}."
+    )
 
 
 def _told(phenotypes: tuple[str, ...]) -> str:
