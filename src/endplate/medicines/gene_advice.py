@@ -8,7 +8,7 @@ What co-medicines make of CYP2D6 counts, and the genotype's own phenotype stands
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -166,7 +166,7 @@ def _fits(
     return gene != "gene" or not line["score"] or score is None or float(line["score"]) == score
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _row_of(base: Row, drug: str, number: int) -> Row:
     """The evidence behind one line of the table."""
     line = lines_of(drug)[number]

@@ -109,19 +109,32 @@ def result(gene: str, patient: Patient) -> Result | None:
 _Found = tuple[tuple[int, int], Fact, tuple[Call, ...]]
 
 
+# Which kind of result goes before which.
+_RANKS = ("call", "from_variants", "activity_score", "phenotype", "copies_unknown")
+
+
 def _results(gene: str, patient: Patient) -> Iterator[_Found]:
     """Every result of a gene with its rank, the one that counts first having the lowest."""
-    what = dict(zip(("diplotype", *concepts(gene)[1:]), concepts(gene), strict=True))
-    for fact in patient.facts(what["diplotype"]):
-        from_variants = fact.details.get("called_from") == "variants"
-        rank = 4 if copies_unknown(fact, gene) else 1 if from_variants else 0
-        yield (rank, _age(fact, patient.on)), fact, calls(gene, str(fact.value))
-    for fact in patient.facts(f"gene.{gene.lower()}.activity_score"):
-        bound = str(fact.details.get("comparator", "")).startswith(">")
-        call = of_score(gene, float(fact.number), at_least=bound)
-        yield (2, _age(fact, patient.on)), fact, (call,)
-    for fact in patient.facts(f"gene.{gene.lower()}.phenotype"):
-        yield (3, _age(fact, patient.on)), fact, (Call(phenotypes=(str(fact.value),)),)
+    for what in concepts(gene):
+        kind = what.rpartition(".")[2]
+        for fact in patient.facts(what):
+            if kind == "diplotype":
+                from_variants = fact.details.get("called_from") == "variants"
+                rank = "from_variants" if from_variants else "call"
+                rank = "copies_unknown" if copies_unknown(fact, gene) else rank
+                said = calls(gene, str(fact.value))
+            else:
+                rank = kind
+                said = (_stated(gene, fact),)
+            yield (_RANKS.index(rank), _age(fact, patient.on)), fact, said
+
+
+def _stated(gene: str, fact: Fact) -> Call:
+    """What a laboratory's own score or phenotype says."""
+    if isinstance(fact.value, str):
+        return Call(phenotypes=(fact.value,))
+    bound = str(fact.details.get("comparator", "")).startswith(">")
+    return of_score(gene, float(fact.value), at_least=bound)
 
 
 def _age(fact: Fact, on: date) -> int:
