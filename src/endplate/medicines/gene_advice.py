@@ -43,6 +43,7 @@ from endplate.medicines.phenoconversion import (
     as_text,
     changers,
     converted,
+    systemic,
 )
 from endplate.medicines.phenotype import INDETERMINATE, Call, scaled
 from endplate.medicines.tables import table
@@ -261,16 +262,16 @@ def _unique(lines: Iterable[Line]) -> Iterator[Line]:
 
 def _of_drug(drug: str, patient: Patient, evidence: Evidence) -> Finding | None:
     """The finding on one medicine that is taken and has a result for one of its genes."""
-    taken = patient.has(f"medicine.{drug}")
+    taken = systemic(patient, f"medicine.{drug}")
     genes = genes_of(drug)
     states = [s for s in (state(g, patient, evidence) for g in genes) if s is not None]
-    if not taken.yes or not states:
+    if not taken or not states:
         return None
     found = advised(drug, states, evidence)
     without = tuple(concepts(g)[0] for g in genes if g not in {s.gene for s in states})
     missing = tuple(dict.fromkeys((*without, *(m for s in states for m in s.missing))))
     because = tuple(dict.fromkeys((
-        *taken.because, *(s.genetic.fact for s in states),
+        *taken, *(s.genetic.fact for s in states),
         *(t.fact for s in states if s.with_medicines for t in s.with_medicines.taken),
     )))  # fmt: skip
     name = concept(f"medicine.{drug}").name
@@ -453,13 +454,17 @@ def _limits(found: Advised, patient: Patient, evidence: Evidence) -> Iterator[st
             yield f"Not for: {row.not_for}"
     if any(s.gene == _SLOW for s in found.states):
         for ingredient in _SLOWED_BY:
-            if patient.has(ingredient).yes:
+            if systemic(patient, ingredient):
                 name = concept(ingredient).name
                 yield f"{sentence_of(name)} inhibits {_SLOW} besides, by no known factor."
 
 
 def _parts(found: Advised) -> dict[str, PartValue]:
-    parts: dict[str, PartValue] = {"drug": found.drug, "guideline": found.default}
+    parts: dict[str, PartValue] = {
+        "drug": found.drug,
+        "guideline": found.default,
+        "table_dated": table("gene_advice").dated.isoformat(),
+    }
     for each in found.states:
         gene, genetic = each.gene.lower(), each.genetic
         details = genetic.fact.details

@@ -6,6 +6,7 @@ sources on one medicine the strongest class. The genotype's own result is kept b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
@@ -34,6 +35,26 @@ def changers(enzyme: str, effect: str = "inhibitor") -> tuple[Mapping[str, str],
 
 
 INHIBITORS = tuple(dict.fromkeys(line["ingredient"] for line in changers(GENE)))
+
+
+# What is put on the skin, into the eye or the airways changes no enzyme, and no enzyme changes it.
+_LOCAL = re.compile(
+    r"\b(topical|cutaneous|skin|cream|gel|ointment|lotion|shampoo|foam|spray|ophthalmic|eye|otic|"
+    r"ear|nasal|nail|lacquer|vaginal|mouthwash|inhal\w*)\b",
+    re.IGNORECASE,
+)
+
+
+def systemic(patient: Patient, medicine: str) -> tuple[Fact, ...]:
+    """The facts by which a medicine is taken now, those of a local form left out."""
+    known = patient.has(medicine)
+    if not known.yes:
+        return ()
+    return tuple(
+        fact
+        for fact in known.because
+        if not _LOCAL.search(f"{fact.details.get('product', '')} {fact.details.get('route', '')}")
+    )
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -101,10 +122,10 @@ def converted(genetic: Result, patient: Patient, evidence: Evidence) -> Converte
 
 def _taken(patient: Patient) -> Iterator[Taken]:
     for ingredient in INHIBITORS:
-        there = patient.has(ingredient)
-        if there.yes:
+        there = systemic(patient, ingredient)
+        if there:
             lines = tuple(x for x in changers(GENE) if x["ingredient"] == ingredient)
-            yield Taken(fact=there.because[0], lines=lines)
+            yield Taken(fact=there[0], lines=lines)
 
 
 @rule(

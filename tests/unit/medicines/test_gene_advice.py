@@ -209,6 +209,19 @@ def test_old_tables_say_so():
     assert any("more than a year old" in text for text in found.limits)
 
 
+def test_what_is_put_on_the_skin_changes_nothing():
+    cream = {"value": True, "details": {"product": "Terbinafine 1 % cream"}}
+    tablet = {"value": True, "details": {"product": "Terbinafine 250 MG Oral Tablet"}}
+    facts = {"medicine.codeine": True, DIPLOTYPE: "*1/*1"}
+    found = said(ga.opioid_genes, facts | {"medicine.terbinafine": cream}, "codeine")
+    assert found.category == "usual_dose" and "medicine.cyp2d6_inhibitor" in found.missing
+    found = said(ga.opioid_genes, facts | {"medicine.terbinafine": tablet}, "codeine")
+    assert found.category == "avoid"
+    gel = {"value": True, "details": {"product": "Ibuprofen", "route": "Topical route"}}
+    facts = {"medicine.ibuprofen": gel, "gene.cyp2c9.diplotype": "*3/*3"}
+    assert said(ga.nsaid_genes, facts, "ibuprofen") is None
+
+
 # -- carbamazepine --------------------------------------------------------------------------------
 
 
