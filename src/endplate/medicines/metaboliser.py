@@ -236,6 +236,11 @@ def _limits(known: Result, on: date) -> Iterator[str]:
     untested = str(known.fact.details.get("not_tested", ""))
     if untested:
         yield f"Not tested: {untested}."
+    if "not_excluded" in known.fact.details:
+        yield f"Alleles not excluded by what was tested: {known.fact.details['not_excluded']}."
+    if less := str(known.fact.details.get("less_likely", "")):
+        said = possible(calls(known.gene, less))
+        yield f"Less likely: {less} ({' or '.join(words(p) for p in said) or 'cannot be read'})."
     if known.fact.what.endswith(".diplotype"):
         for rows in (functions(known.gene), table(_second_table(known.gene))):
             if outdated := rows.outdated(on):
@@ -256,14 +261,18 @@ def _source(fact: Fact) -> str:
     return str(fact.details.get("called_from", fact.source)).replace("_", " ") or "no source given"
 
 
+_FROM_THE_CALL = (
+    "copy_number", "phased", "tested", "not_tested", "not_excluded", "less_likely", "reference",
+)  # fmt: skip
+
+
 def _parts(known: Result) -> dict[str, PartValue]:
     details = known.fact.details
     parts: dict[str, PartValue] = {
         "given": known.fact.what.rpartition(".")[2],
         "source": _source(known.fact),
-        **{name: details[name] for name in ("copy_number", "phased", "not_tested", "reference")
-           if name in details},
-    }  # fmt: skip
+        **{name: details[name] for name in _FROM_THE_CALL if name in details},
+    }
     if len(known.calls) == 1:
         (call,) = known.calls
         parts |= {"diplotype": call.diplotype or None, "phenotype": call.phenotypes[0]

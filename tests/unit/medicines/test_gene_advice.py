@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from endplate import evidence, vocabulary
+from endplate import evidence, rules, vocabulary
 from endplate.evidence import Choice
 from endplate.findings import Recommendation, Status, Urgency
 from endplate.medicines import gene_advice as ga
@@ -99,6 +99,17 @@ def test_the_newer_of_two_results_counts_and_the_older_is_shown():
     there.having(DIPLOTYPE, "*4/*4", on=ON - timedelta(days=2))
     known = result("CYP2D6", there.known_on())
     assert known.phenotypes == ("poor_metaboliser",) and len(known.others) == 1
+
+
+def test_what_the_call_could_not_exclude_is_said():
+    details = {"called_from": "variants", "not_tested": "rs1, rs2", "not_excluded": "*9, *10",
+               "less_likely": "*17/*2"}  # fmt: skip
+    facts = {"gene.cyp2c19.diplotype": {"value": "*1/*17", "details": details}}
+    rule = next(r for r in rules.find() if r.id == "medicines.cyp2c19")
+    found = said(rule, facts)
+    assert found.category == "rapid_metaboliser" and found.parts["less_likely"] == "*17/*2"
+    for part in ("rs1, rs2", "*9, *10", "*17/*2 (intermediate metaboliser)"):
+        assert any(part in text for text in found.limits)
 
 
 # -- advice ---------------------------------------------------------------------------------------
