@@ -131,7 +131,7 @@ def _of_path(path: Path, on: date) -> Understood:
 def _take_line(line: str, on: date, intake: Intake) -> None:
     """A typed line: a medicine with its dosage, or a fact such as ``creatinine=1.4 mg/dL``."""
     if "=" in line:
-        _take_fact(line, on, intake)
+        intake.add(_fact(line, on))
         return
     found = typed_line(line)
     if not found:
@@ -139,7 +139,8 @@ def _take_line(line: str, on: date, intake: Intake) -> None:
         near = vocabulary.nearest(f"{_MEDICINE}{first.lower()}")
         hint = f" Nearest: {', '.join(n.removeprefix(_MEDICINE) for n in near)}." if near else ""
         raise InputProblem(
-            f"{first}: is no medicine that is known, no file and no folder. A line begins like 'oxycodone 10 mg every 6 hours'.{hint} "
+            f"{first}: is no medicine that is known, no file and no folder. A line begins like "
+            f"'oxycodone 10 mg every 6 hours'.{hint} "
             f"Correct the name or the path."
         )
     for ingredient, details, why in found:
@@ -154,7 +155,9 @@ def _take_line(line: str, on: date, intake: Intake) -> None:
             )
 
 
-def _take_fact(line: str, on: date, intake: Intake) -> None:
+def _fact(line: str, on: date) -> Understood:
+    """A typed fact; one that cannot be is refused, as in a score."""
+    intake = Intake(today=on)
     key, _, text = line.partition("=")
     known = vocabulary.concepts()
     matching = [key.strip()] if key.strip() in known else vocabulary.ids_named(key, known)
@@ -173,6 +176,11 @@ def _take_fact(line: str, on: date, intake: Intake) -> None:
     intake.take(
         concept, value, unit=unit, on=None if concept.kind == "date" else on, source="typed"
     )
+    understood = intake.understood()
+    if understood.problems:
+        first = understood.problems[0]
+        raise InputProblem(f"{key.strip()}: cannot be used. {first.says} {' '.join(first.try_)}")
+    return understood
 
 
 # -- what is printed --------------------------------------------------------------------------

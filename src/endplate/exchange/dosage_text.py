@@ -339,8 +339,11 @@ def _mass_and_pieces(mass: re.Match[str], pieces: re.Match[str], *, is_each: boo
     """ "1 tablet (10 mg)": with more than one piece it may be the mass of each or of all."""
     low, high = _both(pieces)
     total = _both(mass, _MASS[mass["unit"]])
-    if low == high == 1.0 and not is_each:
+    in_brackets = pieces.string[: pieces.start()].rstrip().endswith("(")
+    if in_brackets or (low == high == 1.0 and not is_each):
         return Sig(Amount(*total, "mg"))
+    bracketed = mass.string[: mass.start()].rstrip().endswith("(")
+    is_each = is_each or (mass.start() < pieces.start() and not bracketed)
     if is_each and not mass["high"]:
         return Sig(Amount(low, high, "piece"), strength=Strength(total[1], "mg", "piece"))
     return Sig(Amount(low, high, "piece"), beside=total[1])
@@ -582,9 +585,9 @@ def typed_details(ingredient: str, dosage: str, product: str = "") -> tuple[Deta
     details: Details = {"dosage": dosage} | ({"product": product} if product else {})
     if form := form_of(f"{product} {dosage}"):
         details["dose_form"] = form
-    day = day_of(
-        read_sig(dosage), strength_of(product or dosage, ingredient), is_patch=form == "patch"
-    )
+    told = product or (dosage if form == "patch" else "")
+    strength = strength_of(told, ingredient) if told else None
+    day = day_of(read_sig(dosage), strength, is_patch=form == "patch")
     if isinstance(day, str):
         return details | {"dose_not_understood": day}, day
     return details | details_of(day), ""
@@ -593,6 +596,8 @@ def typed_details(ingredient: str, dosage: str, product: str = "") -> tuple[Deta
 def typed_line(line: str) -> tuple[tuple[str, Details, str], ...]:
     """The medicines of a typed line: ingredient, details, and why there is no dose, if so."""
     named = ingredients_in(line)
+    if not named:
+        return ()
     product, sig = ("", line) if len(named) == 1 else _parted(line, len(named))
     return tuple((name, *typed_details(name, sig, product)) for name in named)
 

@@ -70,8 +70,10 @@ def naloxone(patient: Patient, evidence: Evidence) -> AnyFinding | None:
     )  # fmt: skip
     checks = (*by_cdc, *by_fda)
     because = tuple(dict.fromkeys((*opioid.because, *(f for c in checks for f in c.because))))
-    asked = tuple(dict.fromkeys(_asks(c) for c in checks if c.answer == "unknown"))
+    asked = tuple(dict.fromkeys(c.says for c in checks if c.answer == "unknown"))
     there = _alone(patient)
+    if not there and not patient.has(_NALOXONE).no:
+        asked = (*asked, _NALOXONE)
     reasons = [c.what for c in by_cdc if c.answer == "yes"]
     warned = [c.what for c in by_fda if c.answer == "yes"]
     if there:
@@ -80,7 +82,7 @@ def naloxone(patient: Patient, evidence: Evidence) -> AnyFinding | None:
             because=(*there, *because), missing=asked, rests_on=rows, positions=positions,
         )  # fmt: skip
     if not reasons and not warned:
-        unknown = bool(asked)
+        unknown = any(c.answer == "unknown" for c in checks)
         return Finding(
             says="Whether naloxone is to be offered is open: none of its reasons is on record, "
             "and some are not known."
@@ -127,10 +129,6 @@ def _checked(patient: Patient, row: Row) -> list[Check]:
         found.append(Check(what=str(line["name"]), answer=known.answer, says=what,
                            because=known.because))  # fmt: skip
     return found
-
-
-def _asks(check: Check) -> str:
-    return check.says
 
 
 def _by_dose(patient: Patient, evidence: Evidence) -> Check:
