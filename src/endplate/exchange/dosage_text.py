@@ -582,7 +582,9 @@ def _tidy(number: float) -> float:
 
 def typed_details(ingredient: str, dosage: str, product: str = "") -> tuple[Details, str]:
     """The details of a medicine whose dosage a person typed, and why there is no dose, if so."""
-    details: Details = {"dosage": dosage} | ({"product": product} if product else {})
+    details: Details = {"dosage": dosage}
+    if product:
+        details["product"] = product
     if form := form_of(f"{product} {dosage}"):
         details["dose_form"] = form
     told = product or (dosage if form == "patch" else "")

@@ -152,7 +152,8 @@ def _limits(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Fact, ...]]:
     """Whom it is not meant for, and which of these this person is known to be."""
     row, adult = evidence.row("medicines.mme.not_meant_for"), "medicines.mme.adult_from_age"
-    said, because = [_NEVER], []
+    said: list[str] = [_NEVER]
+    because: list[Fact] = []
     for line in row.table:
         known = patient.has(str(line["asks"]))
         if known.yes:
