@@ -459,6 +459,28 @@ def score(
 
 
 @app.command()
+def medicines(
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CASE_OR_TEXT …",
+            help="A case folder, a FHIR file, or lines such as 'oxycodone 10 mg every 6 hours'.",
+        ),
+    ],
+    on: Day = None,
+    locale: Annotated[
+        str | None, typer.Option(help="Whose label sets kidney doses: eu or us.")
+    ] = None,
+    evidence: ClinicFile = None,
+    json: AsJson = False,
+) -> None:
+    """Show medicines with their doses, morphine equivalents, interactions and kidney doses."""
+    from endplate.cli import medicines as command
+
+    command.medicines(given, day(on), locale, evidence, as_json=json)
+
+
+@app.command()
 def genotype(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE.vcf …", help="VCF, plain or packed.")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from endplate import levels, vocabulary
+from endplate.exchange.dosage_text import typed_details
 from endplate.exchange.intake import Intake, lookup
 from endplate.facts import InputProblem, Side
 from endplate.levels import Column, Span
@@ -27,10 +28,12 @@ from endplate.vocabulary import Concept
 
 CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
+_OF_MEDICINE = frozenset({"dosage", "route", "product"})
 _SETTINGS = frozenset(
     {"posture", "on", "labels", "title", "modality", "levels_confirmed", "landmarks", "genes"}
 )
 _DATES = ("on", "date", "until")
+_MEDICINE = "medicine."
 _LONGEST_HEAD = 1 << 16
 _WRITE_A_DATE = "Write the date as YYYY-MM-DD, such as 2026-01-31."
 # A list of levels is one operation's span; a list of these is as many facts.
@@ -127,7 +130,7 @@ def _leaves(
     """
     for key, value in table.items():
         name = key if not prefix and key != "facts" else f"{prefix}{key}"
-        if not isinstance(value, dict) or "value" in value:
+        if not isinstance(value, dict) or "value" in value or "dosage" in value:
             yield name, value, on
             continue
         inner, day = value, on
@@ -214,7 +217,8 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: Day, file: st
             ),
         )
         return
-    odd = sorted(set(cells) - _DETAILS)
+    is_medicine = concept.id.startswith(_MEDICINE) and concept.kind == "yes_no"
+    odd = sorted(set(cells) - _DETAILS - (_OF_MEDICINE if is_medicine else frozenset()))
     if odd:
         intake.problem(
             "typed.unknown_key",
@@ -233,7 +237,7 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: Day, file: st
     day = days["on"] or days["date"] or on
     if isinstance(day, str):
         return  # said where it is written
-    value = cells.get("value")
+    value = cells.get("value", True if cells.get("dosage") else None)
     if isinstance(value, list):
         value = _one_value(intake, concept, value, where)
         if value is None:
@@ -247,7 +251,27 @@ def _take(intake: Intake, name: str, cells: Mapping[str, Any], on: Day, file: st
         level=str(cells["level"]) if cells.get("level") else None,
         side=_side(side),
         source=file,
+        details=_dose(intake, concept, cells, where),
     )
+
+
+def _dose(
+    intake: Intake, concept: Concept, cells: Mapping[str, Any], where: str
+) -> dict[str, float | str]:
+    """The details of a medicine: its dosage as typed, and the dose that it comes to."""
+    said = {key: str(cells[key]) for key in sorted(_OF_MEDICINE) if cells.get(key)}
+    if "dosage" not in said:
+        return dict(said)
+    words = " ".join(said[key] for key in ("dosage", "route") if key in said)
+    details, why = typed_details(concept.id, words, said.get("product", ""))
+    if why:
+        intake.problem(
+            "typed.dosage_not_understood",
+            f"{concept.name}: no dose was taken from its dosage: {why}.",
+            where,
+            ('Write it like "10 mg every 6 hours" or "5 mg tablets, 1-2 every 4-6 hours".',),
+        )
+    return details | said
 
 
 def _days(
@@ -355,5 +379,5 @@ def _take_row(intake: Intake, row: Mapping[str | None, Any], where: str) -> None
     cells = {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k}
     name = cells.pop("concept", "")
     if name or any(cells.values()):
-        known = {k: v for k, v in cells.items() if k in _DETAILS and v}
+        known = {k: v for k, v in cells.items() if k in _DETAILS | _OF_MEDICINE and v}
         _take(intake, name, known, None, where)

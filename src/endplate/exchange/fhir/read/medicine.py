@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from endplate import vocabulary
+from endplate.exchange import dosage_text
+from endplate.exchange.fhir.read import dosage as dosages_read
 from endplate.exchange.fhir.read import elements
 from endplate.exchange.fhir.read.elements import Codeable, Json, Odd, Target, When
 from endplate.exchange.fhir.read.history import last_noted
@@ -76,15 +78,18 @@ LAST_DENOSUMAB = Target(concept("medicine.denosumab.last_dose"))
 DENOSUMAB, DENOSUMAB_ONCOLOGY = "medicine.denosumab", "medicine.denosumab_oncology"
 # The product for bone metastases holds 120 mg in 1.7 mL, the one for osteoporosis 60 mg in 1 mL.
 _ONCOLOGY_DOSE = re.compile(r"\b(120 ?mg|1[.,]7 ?ml)\b", re.IGNORECASE)
-GLUCOCORTICOID = "medicine.glucocorticoid"
-
-# A glucocorticoid on the skin, in the eye or in the airways is not a systemic one.
+# On the skin, in the eye or in the airways these are not what rules mean by them.
+_SYSTEMIC = frozenset({"medicine.glucocorticoid", "medicine.nsaid"})
+# Where no dose could be read of one of these, somebody has to know.
+_DOSE_MATTERS = frozenset(
+    {"medicine.opioid", "medicine.nsaid", "medicine.gabapentinoid", "medicine.paracetamol",
+     "medicine.antidepressant"}
+)  # fmt: skip
 _LOCAL = re.compile(
-    r"\b(topical|cutaneous|cream|ointment|lotion|shampoo|foam|paste|ophthalmic|eye|otic|ear|nasal|"
+    r"\b(topical|cutaneous|cream|ointment|gel|lotion|shampoo|foam|paste|ophthalmic|eye|otic|ear|nasal|"
     r"nose|inhal\w*|respiratory|metered dose|dry powder|rectal|vaginal|intra-?articular)\b",
     re.IGNORECASE,
 )
-_PARTS = re.compile(r"\s*[/+,;]\s*|\s+and\s+")
 
 
 class Course(NamedTuple):
@@ -105,10 +110,8 @@ def _ingredients(spoken: Codeable) -> tuple[Target, ...]:
     coded = (elements.TARGETS[c.system, c.code] for c in spoken.codings)
     found = {t.id: t for t in coded if t is not None and t.id.startswith("medicine.")}
     for text in spoken.texts:
-        for part in _PARTS.split(elements.clipped(text)):
-            name = vocabulary.named_in(part, "medicine.")
-            if name is not None:
-                found.setdefault(name, Target(concept(name)))
+        for name in dosage_text.ingredients_in(elements.clipped(text)):
+            found.setdefault(name, Target(concept(name)))
     if DENOSUMAB in found and any(_ONCOLOGY_DOSE.search(text) for text in spoken.texts):
         found.setdefault(DENOSUMAB_ONCOLOGY, Target(concept(DENOSUMAB_ONCOLOGY)))
     if DENOSUMAB_ONCOLOGY in found:
@@ -143,10 +146,11 @@ def _product(resource: Resource) -> Codeable:
     )
 
 
-def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
+def _take(resource: Resource, course: Course, dosages: list[Json]) -> None:
     """One fact for each medicine in the product."""
     spoken = _product(resource)
     details: dict[str, float | str] = {"product": spoken.words}
+    dosage = dosages[0] if dosages else None
     route = elements.coded_item(dosage, "route").words if dosage else ""
     if dosage and (text := elements.word(dosage, "text")):
         details["dosage"] = elements.clipped(text, 200)
@@ -156,7 +160,7 @@ def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
     targets = [
         t
         for t in _ingredients(spoken)
-        if not (GLUCOCORTICOID in (t.id, *vocabulary.ancestors(t.id)) and _LOCAL.search(where))
+        if _SYSTEMIC.isdisjoint((t.id, *vocabulary.ancestors(t.id))) or not _LOCAL.search(where)
     ]
     if not targets and course.taken:
         resource.take(
@@ -166,9 +170,10 @@ def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
     if not course.taken:
         details["denied"] = "at_present"  # it does not say that it was never taken
     for target in targets:
+        more = _dose(resource, spoken, target, dosages, where) if course.taken and dosages else {}
         resource.take(
             target, course.taken, on=course.on, until=course.until, doubts=course.doubts,
-            details=details,
+            details=details | more,
         )  # fmt: skip
     if resource.kind == "MedicationAdministration" and course.on is not None:
         for target in targets:
@@ -178,11 +183,25 @@ def _take(resource: Resource, course: Course, dosage: Json | None) -> None:
                 )
 
 
+def _dose(
+    resource: Resource, spoken: Codeable, target: Target, dosages: list[Json], where: str
+) -> dosage_text.Details:
+    """The dose of one medicine of the product; a problem where it matters and is not clear."""
+    given: dict[str, dosage_text.Strength] = {}
+    if "medicationReference" in resource.json:
+        given = dosages_read.strengths(resource.referred("medicationReference")[0])
+    found = dosages_read.read(dosages, spoken.words, target.id, given, where)
+    matters = not _DOSE_MATTERS.isdisjoint((target.id, *vocabulary.ancestors(target.id)))
+    if found.why and matters and resource.kind != "MedicationAdministration":
+        resource.problem(
+            "fhir.dosage_not_understood",
+            f"{target.concept.name}: no dose was taken from its dosage: {found.why}.",
+            "Give dose and frequency as elements of the dosage, or type them.",
+        )
+    return found.details
+
+
 # -- from when to when ------------------------------------------------------------------------
-
-
-def _first(json: Json, name: str) -> Json | None:
-    return next(iter(elements.items(json, name)), None)
 
 
 def _bounds(dosage: Json | None) -> tuple[When | None, When | None]:
@@ -214,14 +233,14 @@ def request(resource: Resource) -> None:
     doubts = judged(resource, "status", ORDER_STATUSES)
     if elements.code(json, "intent") in _NO_ORDER:
         raise Left("fhir.no_order", "MedicationRequest: is a proposal or plan and no order.")
-    dosage = _first(json, "dosageInstruction")
+    dosages = elements.items(json, "dosageInstruction")
     supply = elements.item(json, "dispenseRequest") or {}
     valid_from, valid_to = elements.period(supply, "validityPeriod")
-    first, last = _bounds(dosage)
+    first, last = _bounds(dosages[0] if dosages else None)
     begun = elements.when(json, "authoredOn") or valid_from or first
     if elements.flag(json, "doNotPerform"):
         on, dated = begins(begun)
-        _take(resource, Course(on, None, (*doubts, *dated, _NOT_TO_BE_GIVEN), False), dosage)
+        _take(resource, Course(on, None, (*doubts, *dated, _NOT_TO_BE_GIVEN), False), dosages)
         return
     status = elements.code(json, "status")
     # The validity is that of the prescription: an order still active beyond it is still taken.
@@ -229,14 +248,14 @@ def request(resource: Resource) -> None:
         last = valid_to
     elif valid_to is not None and valid_to.last < resource.reader.today:
         doubts = (*doubts, _NO_LONGER_VALID)
-    _take(resource, _course(resource, status, begun, last, doubts, "authoredOn"), dosage)
+    _take(resource, _course(resource, status, begun, last, doubts, "authoredOn"), dosages)
 
 
 def statement(resource: Resource) -> None:
     """The facts of one MedicationStatement."""
     json = resource.json
     doubts = judged(resource, "status", STATEMENT_STATUSES)
-    dosage = _first(json, "dosage")
+    dosages = elements.items(json, "dosage")
     begun, ended = elements.period(json, "effectivePeriod")
     begun = begun or elements.when(json, "effectiveDateTime")
     if begun is None and (asserted := elements.when(json, "dateAsserted")):
@@ -244,9 +263,9 @@ def statement(resource: Resource) -> None:
     status = elements.code(json, "status")
     if status == "not-taken":
         on, dated = begins(begun)
-        _take(resource, Course(on, None, doubts + dated, False), dosage)
+        _take(resource, Course(on, None, doubts + dated, False), dosages)
         return
-    _take(resource, _course(resource, status, begun, ended, doubts, "dateAsserted"), dosage)
+    _take(resource, _course(resource, status, begun, ended, doubts, "dateAsserted"), dosages)
 
 
 def administration(resource: Resource) -> None:
@@ -260,7 +279,7 @@ def administration(resource: Resource) -> None:
     until, closed = ends(ended, resource.reader.today)
     if until is None and elements.code(json, "status") != "in-progress":
         until = ends(begun, resource.reader.today)[0] or resource.reader.today
-    _take(resource, Course(on, until, doubts + dated + closed), dosage)
+    _take(resource, Course(on, until, doubts + dated + closed), [dosage] if dosage else [])
 
 
 def dispense(resource: Resource) -> None:
@@ -276,8 +295,8 @@ def dispense(resource: Resource) -> None:
             until = on + timedelta(days=days)
         except OverflowError:
             raise Odd("daysSupply") from None
-    dosage = _first(json, "dosageInstruction")
-    _take(resource, Course(on, until, (*doubts, *dated, _SUPPLY_ENDS)), dosage)
+    dosages = elements.items(json, "dosageInstruction")
+    _take(resource, Course(on, until, (*doubts, *dated, _SUPPLY_ENDS)), dosages)
 
 
 HANDLERS: dict[str, Callable[[Resource], None]] = {
