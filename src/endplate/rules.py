@@ -32,7 +32,7 @@ Question = Callable[[Patient, Evidence], Answer]
 # measure and take ten times as long to import.
 ROOMS = (
     "images.gates", "images.comparison", "alignment", "bone", "medicines", "pain",
-    "questionnaires.questions", "risk", "surgery",
+    "questionnaires.questions", "recovery", "risk", "surgery",
 )  # fmt: skip
 
 _rules: dict[str, Rule] = {}
@@ -154,6 +154,13 @@ def find() -> tuple[Rule, ...]:
         for module in pkgutil.iter_modules(getattr(room, "__path__", ())):
             importlib.import_module(f"endplate.{name}.{module.name}")
     return tuple(_rules[id] for id in sorted(_rules))
+
+
+@cache
+def named(id: str) -> Rule:
+    """The rule of that id; `KeyError` if there is none."""
+    find()
+    return _rules[id]
 
 
 def _where_both_agree(
