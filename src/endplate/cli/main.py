@@ -514,7 +514,7 @@ def model_train(
     ],
     map_file: Annotated[
         Path | None,
-        typer.Option("--map", metavar="MAP.csv", help="column,concept: what each predictor is."),
+        typer.Option("--map", metavar="MAP.csv", help="column,concept: what the predictors are."),
     ] = None,
     title: Annotated[str, typer.Option(help="What the model is called.")] = "",
     describes: Annotated[

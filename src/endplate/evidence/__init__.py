@@ -354,7 +354,8 @@ def _places_of_models(evidence: Evidence) -> dict[str, Row]:
 
 def _model(file: Any, place: Row, path: Path) -> Model:
     """The model in a file beside the clinic's own, which reads what its rule can ask for."""
-    from endplate.evidence.model import model_from  # noqa: PLC0415 - it needs numpy, few have one
+    from endplate import vocabulary  # noqa: PLC0415 - it stands on this module
+    from endplate.evidence.model import model_from  # noqa: PLC0415 - few have one
 
     if not isinstance(file, str) or not file:
         raise _wrong(path, place.name, "'file' names the model's file")
@@ -363,8 +364,10 @@ def _model(file: Any, place: Row, path: Path) -> Model:
     except (OSError, UnicodeDecodeError):
         raise _wrong(path, place.name, f"{file!r} cannot be read beside it") from None
     model, begins = model_from(text, file), str(place.table[0]["model_reads"])
-    if not all(concept.startswith(begins) for concept in model.concepts):
-        raise _wrong(path, place.name, f"its model may read {begins}* alone, and reads others")
+    known = vocabulary.concepts()
+    other = [c for c in model.concepts if c not in known or not c.startswith(begins)]
+    if other:
+        raise _wrong(path, place.name, f"its model may read {begins}* alone, and reads {other[0]}")
     return model
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from msgspec import Struct, ValidationError, convert
 from numpy.typing import NDArray
 
-from endplate import vocabulary
 from endplate.facts import InputProblem
 
 Numbers = NDArray[np.float64]
@@ -27,7 +26,8 @@ class Predictor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     concept, column
-        What it is, and the column of the training data that held it.
+        What it is, and the column of the training data that held it; the same where no map said
+        which concept a column is, and no rule can apply such a model.
     mean, scale
         Taken from a value, and what it is then divided by. Yes is 1, no is 0.
     fill
@@ -186,19 +186,12 @@ def model_from(text: str, file: str) -> Model:
     Raises
     ------
     InputProblem
-        If it is no model file, or names a concept that does not exist.
+        If it is no model file.
     """
     try:
-        model = convert(tomllib.loads(text), Model)
+        return convert(tomllib.loads(text), Model)
     except (tomllib.TOMLDecodeError, ValidationError, ValueError) as problem:
         raise InputProblem(
             f"{file}: cannot be used as a model. A file that 'endplate model train' wrote is "
             f"needed; {problem}. Train it again, or restore the file."
         ) from None
-    unknown = [c for c in model.concepts if c not in vocabulary.concepts()]
-    if unknown:
-        raise InputProblem(
-            f"{file}: cannot be used as a model. Its predictors are concepts of the vocabulary; "
-            f"{unknown[0]!r} is none. 'endplate rules --concepts' lists them; train it again."
-        )
-    return model

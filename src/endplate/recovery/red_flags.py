@@ -24,6 +24,7 @@ from endplate.rules import rule
 from endplate.vocabulary import concept
 
 _TEMPERATURE, _DAY = "after_surgery.temperature", "after_surgery.day"
+_AFTER = " after the operation"  # in the names of reports, and once in a sentence
 _REPORTS = tuple(c for c in vocabulary.concepts() if c.startswith("after_surgery."))
 
 
@@ -39,11 +40,12 @@ class Flag(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """What a clinician calls it, with its number where it has one."""
         named = concept(self.what)
+        short = named.name.replace(_AFTER, "")
         number = [f for f in self.known.because if f.what == self.what]
         if named.kind != "number" or not number:
-            return named.name
+            return short
         unit = {"Cel": " °C", "d": " days"}.get(named.unit, "")
-        return f"{named.name.partition(',')[0]} {number[0].number:g}{unit}"
+        return f"{short.partition(',')[0]} {number[0].number:g}{unit}"
 
 
 def _flag(line: Mapping[str, Any], patient: Patient, evidence: Evidence) -> Flag:
@@ -114,7 +116,7 @@ def _summary(every: list[Flag], there: Mapping[str, list[Flag]], rows: tuple[Row
     missing = tuple(dict.fromkeys(w for f in every for w in f.missing))
     category = next((name for name, found in there.items() if found), None)
     found = [f.name for flags in there.values() for f in flags]
-    unasked = [concept(w).name for w in missing]
+    unasked = [concept(w).name.replace(_AFTER, "") for w in missing]
     says = f"found {', '.join(found)}" if found else "none found"
     left = f". Not asked: {', '.join(unasked)}" if unasked else ""
     parts: dict[str, PartValue] = {

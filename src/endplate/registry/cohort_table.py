@@ -68,7 +68,8 @@ def read_cohort(
     outcome
         The column of the class; its words are written in snake case.
     concept_of
-        The concept of each predictor's column; else every column that is named as a concept.
+        The concept of each predictor's column; else every column but the outcome is one, by its
+        own name, and a model of it serves where it was made.
     classes
         The classes that there may be, in order; else those of the table, in that of the alphabet.
 
@@ -82,26 +83,29 @@ def read_cohort(
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error):
         raise _wrong(path, "it must be a CSV table in UTF-8") from None
-    head, rows = (lines[0], [line for line in lines[1:] if line]) if lines else ([], [])
+    head = lines[0] if lines else []
+    numbered = [(n, line) for n, line in enumerate(lines[1:], 2) if line]
+    rows = [line for _, line in numbered]
     if len(set(head)) < len(head):
         raise _wrong(path, "each column needs a name of its own, and one is there twice")
-    asked = dict(concept_of or {c: c for c in head if c in vocabulary.concepts()})
+    asked = dict(concept_of or {c: c for c in head if c != outcome})
     lacking = [c for c in (outcome, *asked) if c not in head]
     if lacking or not asked:
         raise _wrong(path, f"it needs the columns {', '.join(lacking) or 'of its predictors'}")
-    short = next((n for n, row in enumerate(rows, 2) if len(row) != len(head)), None)
+    short = next((n for n, row in numbered if len(row) != len(head)), None)
     if short is not None:
         raise _wrong(path, f"line {short} has not as many cells as the head")
     at = {name: n for n, name in enumerate(head)}
     words = [_word(row[at[outcome]]) for row in rows]
+    _check_words(path, {row[at[outcome]].strip().lower() for row in rows})
     kept = [(word, row) for word, row in zip(words, rows, strict=True) if word]
     there = tuple(classes) or tuple(sorted({word for word, _ in kept}))
     other = sorted({word for word, _ in kept} - set(there))
     if other:
         raise _wrong(path, f"the outcome is one of {', '.join(there)}; {len(other)} others came")
     values = np.array(
-        [[_value(path, n, c, row[at[c]], vocabulary.concept(asked[c])) for c in asked]
-         for n, row in enumerate(rows, 2) if _word(row[at[outcome]])],
+        [[_value(path, n, c, row[at[c]], _concept(asked[c])) for c in asked]
+         for n, row in numbered if _word(row[at[outcome]])],
         dtype=np.float64,
     ).reshape(len(kept), len(asked))  # fmt: skip
     return Cohort(
@@ -145,8 +149,35 @@ def _content(path: Path) -> bytes:
 
 
 def _word(cell: str) -> str:
+    """A class as a word in snake case: ``Central Neuropathic``, ``-1.0``; empty for a blank."""
     plain = cell.strip().lower()
-    return "" if plain in _BLANK else re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    if plain in _BLANK:
+        return ""
+    number = _number(plain)
+    plain = plain if number is None else f"{number:g}".replace("-", "minus ")
+    return re.sub(r"[^\w]+", "_", plain).strip("_") or "other"
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _check_words(path: Path, cells: set[str]) -> None:
+    """Refuse outcomes that only signs tell apart, such as A+ and A-: they would be one class."""
+    first: dict[str, str] = {}
+    for cell in sorted(cells - _BLANK):
+        other = first.setdefault(_word(cell), cell)
+        if other != cell and (_number(cell) is None or _number(cell) != _number(other)):
+            raise _wrong(path, "two outcomes differ by signs alone; give them names that differ")
+
+
+def _concept(name: str) -> Concept:
+    """The concept of that id; a number without limits for a column that is none."""
+    found = vocabulary.concepts().get(name)
+    return found or Concept(id=name, name=name, unit="1")
 
 
 def _value(path: Path, line: int, column: str, cell: str, concept: Concept) -> float:
@@ -154,13 +185,10 @@ def _value(path: Path, line: int, column: str, cell: str, concept: Concept) -> f
     plain = cell.strip().lower()
     if plain in _BLANK:
         return float("nan")
-    try:
-        number = _WORDS[plain] if plain in _WORDS else float(plain)
-    except ValueError:
-        number = float("inf")
+    number = _WORDS.get(plain, _number(plain))
     low, high = (0.0, 1.0) if concept.kind == "yes_no" else concept.plausible or (-1e9, 1e9)
     whole = concept.kind != "yes_no" or number in (0.0, 1.0)
-    if not (whole and low <= number <= high):
+    if number is None or not (whole and low <= number <= high):
         allowed = "yes, no, 1 or 0" if concept.kind == "yes_no" else f"{low:g} to {high:g}"
         raise _wrong(path, f"{column} in line {line} must be {allowed}, or blank if not known")
     return number

@@ -184,9 +184,10 @@ def test_a_clinic_file_that_names_no_usable_model_is_refused(tmp_path):
         supplied(tmp_path, "title = 3")
     with pytest.raises(InputProblem, match="'version'"):
         supplied(tmp_path, text, ", version = 3")
-    other = text.replace("pain.criterion.localised", "person.smoker")
-    with pytest.raises(InputProblem, match=r"may read pain\.criterion\.\* alone"):
-        supplied(tmp_path, other)
+    for other in ("person.smoker", "pain.criterion.localized", "Q8"):
+        with pytest.raises(InputProblem, match=r"may read pain\.criterion\.\* alone") as problem:
+            supplied(tmp_path, text.replace("pain.criterion.localised", other))
+        assert other in str(problem.value)
     (tmp_path / "mechanism.toml").unlink()
     with pytest.raises(InputProblem, match="cannot be read beside it"):
         evidence.with_clinic_file(evidence.shipped(), tmp_path / "clinic.toml")

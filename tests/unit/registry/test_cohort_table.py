@@ -34,9 +34,21 @@ def test_a_blank_is_no_number_and_an_unknown_outcome_no_person(tmp_path):
     np.testing.assert_array_equal(found.values, [[1.0, 60.0], [np.nan, 71.0], [np.nan, np.nan]])
 
 
-def test_the_columns_may_be_named_as_concepts(tmp_path):
-    found = read(tmp_path, "person.age,group,note\n60,a,x\n50,b,y\n", None)
-    assert found.concepts == ("person.age",) and found.unused == ("note",)
+def test_without_a_map_every_column_is_a_predictor(tmp_path):
+    found = read(tmp_path, "person.age,group,Q1\n60,a,-3.5\n50,b,\n", None)
+    assert found.concepts == found.columns == ("person.age", "Q1") and found.unused == ()
+    np.testing.assert_array_equal(found.values, [[60, -3.5], [50, np.nan]])
+    with pytest.raises(InputProblem, match="Q1 in line 2"):
+        read(tmp_path, "Q1,group\n-9223372036854775808,a\n", None)
+
+
+def test_outcomes_may_be_numbers_and_words_of_any_language(tmp_path):
+    found = read(tmp_path, HEAD + "1,60,-1\n1,60,1\n1,60,0\n1,60,1.0\n")
+    assert found.counts == {"0": 1, "1": 2, "minus_1": 1}
+    assert read(tmp_path, HEAD + "1,60,Gefäß\n").classes == ("gefäß",)
+    assert read(tmp_path, HEAD + "1,60,Ab c\n1,60, ab C \n").classes == ("ab_c",)
+    with pytest.raises(InputProblem, match="signs alone"):
+        read(tmp_path, HEAD + "1,60,A+\n1,60,A-\n")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +60,7 @@ def test_the_columns_may_be_named_as_concepts(tmp_path):
         (HEAD + "yes,60\n", "line 2"),
         (HEAD + "yes,60,a\nmaybe,60,a\n", "A in line 3"),
         (HEAD + "2,60,a\n", "A in line 2"),
+        (HEAD + "1,60,a\n\n2,60,a\n", "A in line 4"),
         (HEAD + "0.5,60,a\n", "A in line 2"),
         (HEAD + "yes,999,a\n", "B in line 2"),  # a code for "not known" is no age
         (HEAD + "yes,-9223372036854775808,a\n", "B in line 2"),  # a blank that was cast

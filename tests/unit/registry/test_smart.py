@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from endplate.cli.main import main
+from endplate.registry.cohort_table import read_cohort
+from endplate.registry.training import cross_validated
+from endplate.registry.validation import accuracy, area
 
 MAP = Path(__file__).with_name("smart_criteria.csv")
 
@@ -65,3 +68,15 @@ def test_the_file_holds_no_person_and_validates_only_on_others(found, capsysbina
     said = json.loads(capsysbinary.readouterr().out)
     assert "model.validated_on_its_own_data" in {p["problem"] for p in said["problems"]}
     assert said["validation"]["accuracy"]["value"] >= model.validation.accuracy.low
+
+
+@pytest.mark.shared_data
+def test_numbers_of_other_people_are_classed_as_its_reference_does(shared_data, tmp_path):
+    """310 people's pelvic angles, three classes; the reference: 0.855 right, area 0.958."""
+    rows = (shared_data / "registry" / "uci_vertebral" / "column_3C.dat").read_text().splitlines()
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,group", *rows]), encoding="utf-8")
+    cohort = read_cohort(tmp_path / "t.csv", "group")
+    given = cross_validated(cohort.values, cohort.of_class, 10, 1)
+    assert sorted(cohort.counts.values()) == [60, 100, 150]
+    assert accuracy(cohort.of_class, given) == pytest.approx(0.855, abs=0.025)
+    assert area(cohort.of_class, given) == pytest.approx(0.958, abs=0.012)
