@@ -24,14 +24,14 @@ test: $(VENV)/dev  ## all tests but those of the house rules, which `check` runs
 	$(BIN)/python -m pytest -n 2 tests
 
 check: $(VENV)/dev  ## format, lint, types, house tests
-	$(BIN)/ruff format --check src tests bench docs
-	$(BIN)/ruff check src tests bench docs
+	$(BIN)/ruff format --check src tests bench docs tools
+	$(BIN)/ruff check src tests bench docs tools
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/house
 
 format: $(VENV)/dev
-	$(BIN)/ruff format src tests bench docs
-	$(BIN)/ruff check --fix src tests bench docs
+	$(BIN)/ruff format src tests bench docs tools
+	$(BIN)/ruff check --fix src tests bench docs tools
 
 docs: $(VENV)/dev  ## write the generated reference pages anew
 	$(BIN)/python docs/generate.py

@@ -243,6 +243,10 @@ class Patient:
             if f.what == what
         )
 
+    def tells_of(self, beginnings: tuple[str, ...]) -> bool:
+        """Whether anything was ever on record of a concept that begins in one of these ways."""
+        return any(what.startswith(beginnings) for what in self._by_concept)
+
     # -- presence -------------------------------------------------------------------------
 
     def ever(self, what: str) -> Known:

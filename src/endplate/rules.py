@@ -54,6 +54,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     not_for: str
     scores: str = ""
     needs: tuple[str, ...] = ()
+    begins: tuple[str, ...] = ()
     headline: int | None = None
 
     def __call__(self, patient: Patient, evidence: Evidence) -> tuple[AnyFinding, ...]:
@@ -89,6 +90,7 @@ def rule(
     reads: Iterable[str],
     scores: str = "",
     needs: Iterable[str] = (),
+    begins: Iterable[str] = (),
     headline: int | None = None,
 ) -> Callable[[Question], Rule]:
     """Make a function a rule.
@@ -103,6 +105,9 @@ def rule(
         The short name under which ``endplate score`` offers it, for a score or formula.
     needs
         For a score: those of `reads` without which it has no value.
+    begins
+        What the concepts begin with of which one must be on record before a plan asks this rule,
+        where the others stand in records of any kind.
     headline
         Its place in a plan's summary, if what it says belongs there.
     """
@@ -121,6 +126,7 @@ def rule(
             not_for=notes.get("Not for", ""),
             scores=scores,
             needs=tuple(needs),
+            begins=tuple(begins),
             headline=headline,
         )
         _rules[id] = made

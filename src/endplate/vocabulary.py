@@ -178,7 +178,8 @@ def _form(name: str, cells: Mapping[str, Any]) -> Iterator[Concept]:
             )  # fmt: skip
     if "score" in cells:
         yield Concept(id=f"{name}.score", name=f"score of {title}", unit="1",
-                      plausible=tuple(cells["score"]))  # fmt: skip
+                      plausible=tuple(cells["score"]),
+                      names=(name.rpartition(".")[2],))  # fmt: skip
 
 
 def _folder() -> Traversable:
@@ -325,7 +326,10 @@ def ids_named(word: str, among: Iterable[str]) -> tuple[str, ...]:
         for id in among
         if wanted
         and wanted
-        in map(_joined, (id, id.rpartition(".")[2], concept(id).name, *concept(id).names))
+        in map(
+            _joined,
+            (id, id.partition(".")[2], id.rpartition(".")[2], concept(id).name, *concept(id).names),
+        )
     )
 
 

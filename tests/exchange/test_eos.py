@@ -130,6 +130,16 @@ def test_a_picture_that_was_cut_says_how_many_rows_are_missing(tmp_path, seen):
     same(in_space([lateral, frontal])[0], facts)
 
 
+def test_a_distance_may_be_written_as_a_binary_number(tmp_path, seen):
+    pixels, facts = seen
+    binary = {"DistanceSourceToPatient": None}
+    images = {
+        v: dicom(tmp_path, v, **binary, DistanceSourceToIsocenter=NEAR[v])
+        for v in ("lateral", "frontal")
+    }
+    same(in_space([written(tmp_path, v, pixels[v]) for v in images], images)[0], facts)
+
+
 @pytest.mark.parametrize("how", ["beside", "in the file"])
 def test_the_header_of_the_picture_gives_the_geometry(tmp_path, seen, how):
     pixels, facts = seen

@@ -41,6 +41,8 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("bone/bone_quality_score.py", 99): "the highest percentile that a normal curve has",
     ("bone/bone_quality_score.py", 10): "the last digit, for the ending of an ordinal",
     ("bone/bone_quality_score.py", 3): "the ending of an ordinal: 3rd",
+    ("medicines/star_alleles.py", 3): "alleles that are looked for on one gene copy: method",
+    ("medicines/star_alleles.py", 14): "genotypes that are remembered, as a power of two: method",
     ("questionnaires/scoring.py", 4096): "rows that are scored at once: method",
     ("questionnaires/values.py", 3): "decimals to which the sets are published: layout",
     ("plan/care_plan.py", 6): "sentences in a summary: layout",

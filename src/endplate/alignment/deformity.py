@@ -21,7 +21,7 @@ from endplate.alignment.standing import (
     of_a_minor,
     standing_mismatch,
 )
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, first_met
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
 from endplate.levels import Level, order
@@ -143,11 +143,10 @@ def _severe(name: str, value: float | None, evidence: Evidence) -> bool | None:
 
 
 def _modifier(name: str, value: float | None, evidence: Evidence) -> str | None:
-    """``++``, ``+`` or ``0``: the rows stand in the order in which they are tried."""
+    """``++``, ``+`` or ``0``."""
     if value is None:
         return None
-    tried = evidence.under(f"alignment.srs_schwab.{name}.")
-    met = next((row for row in tried if row.met(value)), None)
+    met = first_met(evidence.under(f"alignment.srs_schwab.{name}."), value)
     return str(met.table[0]["modifier"]) if met else "0"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from endplate.alignment.standing import POSTURE, called, posture_of
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence, Row, first_met
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
 from endplate.posture import Posture
@@ -142,7 +142,7 @@ def _not_known(missing: tuple[str, ...]) -> str:
 
 def _defined(name: str, patient: Patient, evidence: Evidence) -> Answer:
     """Whether one definition is met."""
-    rows = {r.name.rpartition(".")[2]: r for r in evidence.under(f"alignment.pjk.{name}.")}
+    rows = {r.last_name: r for r in evidence.under(f"alignment.pjk.{name}.")}
     if "deviations" in rows:
         away = patient.latest(_DEVIATIONS)
         return (rows["deviations"].met(away.number), ()) if away else (None, (_DEVIATIONS,))
@@ -328,11 +328,10 @@ def _points_of_word(item: str, fact: Fact | None, evidence: Evidence) -> float |
 
 
 def _points_of_number(item: str, fact: Fact | None, evidence: Evidence) -> float | None:
-    """The rows stand in the order in which they are tried."""
     if fact is None:
         return None
-    tried = evidence.under(f"alignment.hart_issg.{item}.")
-    return next((float(r.table[0]["points"]) for r in tried if r.met(fact.number)), 0.0)
+    met = first_met(evidence.under(f"alignment.hart_issg.{item}."), fact.number)
+    return float(met.table[0]["points"]) if met else 0.0
 
 
 def _kyphosis(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from endplate.alignment.standing import POSTURE, Standing, not_answered, standing
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, first_met
 from endplate.findings import Finding, PartValue, Status
 from endplate.record import Patient
 from endplate.rules import rule
@@ -99,9 +99,7 @@ def _needed(measured: Standing) -> tuple[str, ...]:
 
 
 def _modifier(name: str, value: float, evidence: Evidence) -> float:
-    """The rows of a modifier stand in the order in which they are tried."""
-    tried = evidence.under(f"alignment.ames.{name}.")
-    met = next((row for row in tried if row.met(value)), None)
+    met = first_met(evidence.under(f"alignment.ames.{name}."), value)
     return float(met.table[0]["modifier"]) if met else 0.0
 
 

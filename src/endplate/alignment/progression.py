@@ -350,7 +350,7 @@ def _all_of(rows: tuple[Row, ...], answers: Mapping[str, bool | None]) -> Criter
 
 def _brace_study(patient: Patient, curve: Fact, evidence: Evidence) -> Criteria:
     """The criteria of the Scoliosis Research Society for studies of braces."""
-    rows = {r.name.rpartition(".")[2]: r for r in evidence.under("alignment.brace_study.")}
+    rows = {r.last_name: r for r in evidence.under("alignment.brace_study.")}
     grade, _ = risser_grade(patient, evidence)
     age = patient.age
     answers: dict[str, bool | None] = {
@@ -364,7 +364,7 @@ def _brace_study(patient: Patient, curve: Fact, evidence: Evidence) -> Criteria:
 
 def _weaning(patient: Patient, evidence: Evidence) -> Criteria:
     """The criteria for weaning from a brace."""
-    rows = {r.name.rpartition(".")[2]: r for r in evidence.under("alignment.brace_weaning.")}
+    rows = {r.last_name: r for r in evidence.under("alignment.brace_weaning.")}
     grade, _ = risser_grade(patient, evidence)
     grew = patient.has(_GREW)
     answers: dict[str, bool | None] = {

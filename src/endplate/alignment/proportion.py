@@ -15,7 +15,7 @@ from endplate.alignment.standing import (
     of_a_minor,
     standing,
 )
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence, Row, first_met
 from endplate.findings import Finding, PartValue, Status
 from endplate.record import Patient
 from endplate.rules import rule
@@ -139,15 +139,13 @@ def _scored(
     if value is None:
         parts[f"{component}_class"] = parts[f"{component}_points"] = None
         return None
-    met = next((row for row in tried if row.met(value)), None)
+    met = first_met(tried, value)
     points = float(met.table[0]["points"]) if met else 0.0
-    parts[f"{component}_class"] = met.name.rpartition(".")[2] if met else "aligned"
+    parts[f"{component}_class"] = met.last_name if met else "aligned"
     parts[f"{component}_points"] = points
     return points
 
 
 def _category(total: float, evidence: Evidence) -> str:
-    for row in evidence.under("alignment.gap.total."):
-        if row.met(total):
-            return row.name.rpartition(".")[2]
-    return "proportioned"
+    met = first_met(evidence.under("alignment.gap.total."), total)
+    return met.last_name if met else "proportioned"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from endplate.alignment.standing import PELVIC_INCIDENCE, POSTURE, posture_of, standing, told
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, first_met
 from endplate.facts import Fact, replaced
 from endplate.findings import Finding, Status
 from endplate.posture import Posture
@@ -32,7 +32,7 @@ def meyerding(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
         seen.add(slip.level)
         if _within_error(slip, evidence):
             continue  # a slip that may be none at all; the measurement stands with its error
-        met = next((row for row in grades if row.met(slip.number)), None)
+        met = first_met(grades, slip.number)
         where = f" at {slip.level}" if slip.level else ""
         if met is None:
             yield Finding(

@@ -23,7 +23,7 @@ from endplate.alignment.standing import (
     standing_mismatch,
     told,
 )
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence, Row, first_met
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
 from endplate.posture import Posture
@@ -304,8 +304,8 @@ def distribution(patient: Patient, evidence: Evidence) -> Finding | None:
             rests_on=(least,),
         )
     bands = evidence.under("alignment.gap.lordosis_distribution_index.")
-    met = next((row for row in bands if row.met(index)), None)
-    category = met.name.rpartition(".")[2] if met else "aligned"
+    met = first_met(bands, index)
+    category = met.last_name if met else "aligned"
     return Finding(
         says=f"Lordosis distribution index {told(index, bands)} %: {category.replace('_', ' ')}.",
         value=index,

@@ -213,8 +213,9 @@ def _marked(
         one = marked(path, given, left, scans)
         if images and one.image is None:
             raise InputProblem(
-                f"{path.name}: cannot be written as a DICOM report. Each file of landmarks needs "
-                f"the image of its view; there is none for it. Give one --sr for each file."
+                f"{path.name}: cannot be matched with an image. Where images are given with --sr, "
+                f"each file of landmarks needs that of its view; there is none for it. Give one "
+                f"--sr for each file."
             )
         left = [image for image in left if image is not one.image]
         _check_person(one, seen)

@@ -459,6 +459,31 @@ def score(
 
 
 @app.command()
+def genotype(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE.vcf …", help="VCF, plain or packed.")
+    ] = None,
+    outside_calls: Annotated[
+        Path | None,
+        typer.Option(metavar="TSV", help="A laboratory's calls: gene, diplotype, phenotype …"),
+    ] = None,
+    assembly: Annotated[
+        str | None, typer.Option(help="GRCh37 or GRCh38, where the files do not say it.")
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One sample of the files, or all.")
+    ] = None,
+    on: Day = None,
+    evidence: ClinicFile = None,
+    json: AsJson = False,
+) -> None:
+    """Call the genes of medicines from VCF files and outside calls, and say what follows."""
+    from endplate.cli import genotype as command
+
+    command.genotype(files or [], outside_calls, assembly, sample, day(on), evidence, as_json=json)
+
+
+@app.command()
 def rules(
     id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One rule in full.")] = None,
     concepts: Annotated[

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -113,6 +113,11 @@ class Row(Struct, frozen=True, kw_only=True):
             raise KeyError(f"{self.name}: holds no number.")
         return self.value
 
+    @property
+    def last_name(self) -> str:
+        """The last part of its name, which is the category where the row is a band."""
+        return self.name.rpartition(".")[2]
+
     def met(self, value: float) -> bool:
         """Whether `value` lies on the side of this cut-off that its row describes."""
         number = self.number
@@ -201,6 +206,11 @@ class Evidence(Struct, frozen=True, kw_only=True):
         choice = self.choices[name]
         row = self.row(choice.use)
         return row_with(row, overridden=choice.overridden) if choice.overridden else row
+
+
+def first_met(rows: Iterable[Row], value: float) -> Row | None:
+    """The first of the rows that a value meets: bands are written in the order of trying."""
+    return next((row for row in rows if row.met(value)), None)
 
 
 def row_with(row: Row, **changes: Any) -> Row:

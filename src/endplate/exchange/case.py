@@ -13,6 +13,7 @@ from msgspec import structs
 
 from endplate.alignment.landmarks import Radiograph
 from endplate.evidence import Evidence, shipped
+from endplate.exchange import genotype as genes
 from endplate.exchange import landmarks, nifti, nrrd, points, points_slicer, typed
 from endplate.exchange import masks as mask_files
 from endplate.exchange.case_landmarks import CaseLandmarks
@@ -25,6 +26,8 @@ from endplate.exchange.fhir.read import FhirReading, read_fhir, source
 from endplate.exchange.fhir.write.elements import USE_SYSTEM
 from endplate.exchange.intake import Intake, Understood
 from endplate.exchange.one_person import one_person, two_persons
+from endplate.exchange.outside_calls import is_outside_calls, read_outside_calls
+from endplate.exchange.vcf import is_vcf
 from endplate.facts import InputProblem, Problem
 from endplate.images import labels as label_systems
 from endplate.images.volume import Acquisition, Mask, Volume
@@ -110,6 +113,8 @@ class _Sorted:
     volumes: list[Path] = field(default_factory=list)
     points: list[Path] = field(default_factory=list)
     landmarks: list[Path] = field(default_factory=list)
+    variants: list[Path] = field(default_factory=list)
+    calls: list[Path] = field(default_factory=list)
     own: list[Path] = field(default_factory=list)
     other: list[Path] = field(default_factory=list)
 
@@ -148,6 +153,7 @@ def read_case(folder: Path, today: date, evidence: Evidence | None = None) -> Ca
         forms |= read_forms(path)
         files.append(FileRead(_name(path, folder), "map of forms", f"{len(forms)} forms"))
     reading = _fhir(found.fhir, folder, intake, files, today, forms)
+    _genes(found, settings.get("genes", {}), folder, intake, files)
     listed = dicom.find_series(found.dicom)
     films = CaseLandmarks(intake, settings.get("landmarks", {}), folder)
     for path in found.points:
@@ -233,6 +239,10 @@ def _sorted(paths: Iterable[Path], folder: Path) -> _Sorted:
             found.tables.append(path)
         elif path.suffix.lower() in _LANDMARKS and landmarks.is_table_of_landmarks(path):
             found.landmarks.append(path)
+        elif path.suffix.lower() in _LANDMARKS and is_outside_calls(path):
+            found.calls.append(path)
+        elif is_vcf(path):
+            found.variants.append(path)
         elif any(name.endswith(end + packed) for end in _JSON for packed in _PACKED):
             value = _telling(path)
             if value is _DAMAGED or landmarks.is_landmarks(value):
@@ -320,6 +330,28 @@ def _fhir(
         facts = sum(c.facts for c in counts.values())
         files.append(FileRead(name, "FHIR", f"{facts} facts from {kinds}" if kinds else "no FHIR"))
     return reading
+
+
+def _genes(
+    found: _Sorted,
+    settings: Mapping[str, str],
+    folder: Path,
+    intake: Intake,
+    files: list[FileRead],
+) -> None:
+    """Take in outside calls, and then what variants say of genes that have no other call."""
+    for path in found.calls:
+        before = len(intake.facts)
+        read_outside_calls(path, intake)
+        says = f"{len(intake.facts) - before} facts"
+        files.append(FileRead(_name(path, folder), "calls of genes", says))
+    if not found.variants:
+        return
+    read = genes.read_files(found.variants, settings.get("assembly"))
+    for path, (_, says) in zip(found.variants, genes.summary(read.read), strict=True):
+        files.append(FileRead(_name(path, folder), "VCF", says))
+    (sample,) = genes.chosen(read, settings.get("sample"))
+    genes.take(read, sample, intake)
 
 
 def _one_birth_date(intake: Intake) -> None:

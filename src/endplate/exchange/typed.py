@@ -28,7 +28,7 @@ from endplate.vocabulary import Concept
 CASE_FILE = "case.toml"
 _DETAILS = frozenset({"value", "unit", "on", "date", "until", "level", "side"})
 _SETTINGS = frozenset(
-    {"posture", "on", "labels", "title", "modality", "levels_confirmed", "landmarks"}
+    {"posture", "on", "labels", "title", "modality", "levels_confirmed", "landmarks", "genes"}
 )
 _DATES = ("on", "date", "until")
 _LONGEST_HEAD = 1 << 16
@@ -44,7 +44,8 @@ Day = date | Literal["wrong"] | None
 def read_case_file(path: Path, intake: Intake) -> dict[str, Any]:
     """Take in the facts of a ``case.toml``; its settings (``labels``, ``title``) are returned.
 
-    Of these ``landmarks`` is a table for each file of landmarks, of what is said of it.
+    Of these ``landmarks`` is a table for each file of landmarks, of what is said of it, and
+    ``genes`` says which sample of a VCF is the person's, and its assembly.
 
     Raises
     ------
@@ -87,10 +88,17 @@ def read_case_file(path: Path, intake: Intake) -> dict[str, Any]:
             f'got something else. Write [landmarks."lateral.mrk.json"] and below it view = '
             f'"lateral".'
         )
+    genes = data.get("genes", {})
+    if not isinstance(genes, dict) or set(genes) - {"sample", "assembly"}:
+        raise InputProblem(
+            f"{path.name}: genes is not understood. It is a table with sample and assembly; got "
+            f'something else. Write [genes] and below it assembly = "GRCh38".'
+        )
     said = ("labels", "title", "modality", "posture")
     found: dict[str, Any] = {k: str(data[k]) for k in said if k in data}
     if data.get("levels_confirmed"):
         found["levels_confirmed"] = "true"
+    found |= {"genes": {key: str(value) for key, value in genes.items()}} if genes else {}
     return found | ({"landmarks": landmarks} if landmarks else {})
 
 

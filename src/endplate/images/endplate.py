@@ -9,7 +9,7 @@ with the roughness of the mask as one of the unknowns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,8 @@ _DRAWS = 192
 # which on a busy machine wait for each other many times longer than they compute.
 _PARTS = 4
 _COLUMNS = 400
+# One column in so many leads the draws at first.
+_FEW = 4
 # A surface is looked for within this of where it is expected, along the column (mm), and within
 # this many voxels at least.
 _REACH = 4.0
@@ -61,9 +63,12 @@ _ROUGH = 0.1
 _SMOOTHEST = 1 / 120
 # Moves of the draws between two temperatures, as parts of their own spread; each is followed by a
 # move to anywhere, drawn this much wider than they lie.
+_FIRST_MOVES = (0.5,)
 _MOVES = (0.7, 0.3)
 _LAST_MOVES = (0.6, 0.3, 0.15) * 2
 _WIDER = 1.1
+# The next temperature is looked for among such parts of what is left.
+_STEPS = np.geomspace(1e-6, 1, 64)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -372,43 +377,73 @@ def _drawn(design: Points, gap: Points) -> Points:
     rng = np.random.default_rng(0)  # the same mask gives the same planes
     start = np.append(np.linalg.lstsq(design, gap + 0.5, rcond=None)[0], np.log(_ROUGH))
     spread = np.append(np.full(design.shape[1], _WIDE), 1.0)
-    if len(gap) > _COLUMNS:
-        chosen = rng.permutation(len(gap))[:_COLUMNS]
-        design, gap = design[chosen], gap[chosen]
-    columns = np.column_stack([design, -gap - 0.5]).astype(np.float32).T
+    chosen = rng.permutation(len(gap))[:_COLUMNS]
+    columns = np.column_stack([design, -gap - 0.5])[chosen].astype(np.float32).T
     draws = start + spread * rng.standard_normal((_DRAWS, len(start)))
-    fits, before = _fit(draws, columns), _prior(draws, start, spread)
+    # A few columns lead the draws most of the way, at a fraction of the work of all.
+    few, rest = columns[:, : len(chosen) // _FEW], columns[:, len(chosen) // _FEW :]
+
+    def before(draws: Points) -> Points:
+        return np.asarray(-0.5 * np.square((draws - start) / spread).sum(axis=1))
+
+    draws = _led(draws, few, before, (_FIRST_MOVES, _FIRST_MOVES), rng)
+    return _led(draws, rest, lambda x: before(x) + _fit(x, few), (_MOVES, _LAST_MOVES), rng)
+
+
+def _led(
+    draws: Points,
+    columns: Floats,
+    before: Callable[[Points], Points],
+    moves: tuple[Sequence[float], Sequence[float]],
+    rng: np.random.Generator,
+) -> Points:
+    """The draws led from what was known before to what these columns tell besides.
+
+    Parameters
+    ----------
+    draws
+        As likely as they are by `before`, the log likelihood by what was known before.
+    columns
+        What is new; it is made to count little by little.
+    moves
+        Those on the way, and those at its end.
+    """
+    known = before(draws)
+    fits = _fit(draws, columns)
     temperature = 0.0
     while temperature < 1:
         temperature, weights = _next(temperature, fits)
         mean = weights @ draws
         away = draws - mean
         step = np.asarray(np.linalg.cholesky((away.T * weights) @ away + 1e-10 * np.eye(len(mean))))
+        back = np.linalg.inv(step)
         ladder = (np.arange(_DRAWS) + rng.uniform()) / _DRAWS
         kept = np.minimum(np.searchsorted(np.cumsum(weights), ladder), _DRAWS - 1)
-        draws, fits, before = draws[kept], fits[kept], before[kept]
-        for length in _MOVES if temperature < 1 else _LAST_MOVES:
+        draws, fits, known = draws[kept], fits[kept], known[kept]
+        for length in moves[temperature == 1]:
             for far in (False, True):
-                reach = step * (_WIDER if far else length)
-                moved, chance = _moved(draws, mean, reach, far, rng)
-                fit, prior = _fit(moved, columns), _prior(moved, start, spread)
-                chance = chance + temperature * (fit - fits) + prior - before
+                moved, chance = _moved(draws, mean, step, back, 0.0 if far else length, rng)
+                fit, there = _fit(moved, columns), before(moved)
+                chance = chance + temperature * (fit - fits) + there - known
                 taken = np.log(rng.uniform(size=_DRAWS)) < chance
-                draws[taken], fits[taken], before[taken] = moved[taken], fit[taken], prior[taken]
+                draws[taken], fits[taken], known[taken] = moved[taken], fit[taken], there[taken]
     return draws
 
 
 def _moved(
-    draws: Points, mean: Points, step: Points, far: bool, rng: np.random.Generator
+    draws: Points, mean: Points, step: Points, back: Points, length: float, rng: np.random.Generator
 ) -> tuple[Points, Points]:
-    """Where each draw could go, a step from where it is or anywhere near the mean (far); and the
-    log of how much more often such a move leads back than there.
+    """Where each draw could go, `length` steps from where it is or, for 0, anywhere near the mean;
+    and the log of how much more often such a move leads back than there.
+
+    `step` turns independent noise into the draws' own spread, `back` does the opposite.
     """
     noise = rng.standard_normal(draws.shape)
-    if not far:
-        return draws + noise @ step.T, np.zeros(len(draws))
-    here = np.linalg.solve(step, (draws - mean).T)
-    return mean + noise @ step.T, 0.5 * (np.square(noise).sum(axis=1) - np.square(here).sum(axis=0))
+    if length:
+        return draws + length * noise @ step.T, np.zeros(len(draws))
+    here = (draws - mean) @ back.T / _WIDER
+    there = mean + _WIDER * noise @ step.T
+    return there, 0.5 * (np.square(noise).sum(axis=1) - np.square(here).sum(axis=1))
 
 
 def _fit(draws: Points, columns: Floats) -> Points:
@@ -432,26 +467,13 @@ def _fit(draws: Points, columns: Floats) -> Points:
     return np.asarray(columns.shape[1] * each - cost.sum(axis=1, dtype=float))
 
 
-def _prior(draws: Points, start: Points, spread: Points) -> Points:
-    return np.asarray(-0.5 * np.square((draws - start) / spread).sum(axis=1))
-
-
 def _next(temperature: float, fits: Points) -> tuple[float, Points]:
     """The next temperature, at which half of the draws still count, and their weights."""
-
-    def weights(there: float) -> Points:
-        logs = (there - temperature) * fits
-        found = np.exp(logs - logs.max())
-        return np.asarray(found / found.sum())
-
-    def enough(there: float) -> bool:
-        return bool(1 / np.square(weights(there)).sum() >= _DRAWS / 2)
-
-    if enough(1.0):
-        return 1.0, weights(1.0)
-    low, high = temperature, 1.0
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if enough(middle) else (low, middle)
-    low = max(low, temperature + 1e-6)
-    return low, weights(low)
+    steps = (1 - temperature) * _STEPS
+    weights = np.exp(steps[:, None] * (fits - fits.max()))
+    weights /= weights.sum(axis=1, keepdims=True)
+    enough = 1 / np.square(weights).sum(axis=1) >= _DRAWS / 2
+    last = max(int(np.count_nonzero(enough)) - 1, 0)  # the farther, the fewer count
+    return (1.0 if last == len(steps) - 1 else temperature + float(steps[last])), np.asarray(
+        weights[last]
+    )

@@ -610,9 +610,9 @@ def filling(inside: npt.NDArray[np.bool_]) -> float:
     index = np.argwhere(inside.any(axis=0))
     first = inside.argmax(axis=0)[tuple(index.T)]
     last = inside.shape[0] - 1 - inside[::-1].argmax(axis=0)[tuple(index.T)]
-    ends = np.concatenate([np.c_[first, index], np.c_[last, index]]).astype(float)
-    corners = np.array(np.meshgrid(*[[-0.5, 0.5]] * 3)).reshape(3, -1).T
-    hull = ConvexHull((ends[:, None] + corners).reshape(-1, 3))
+    ends = np.concatenate([np.c_[first - 0.5, index], np.c_[last + 0.5, index]])
+    sides = np.array([[0, x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
+    hull = ConvexHull((ends[:, None] + sides).reshape(-1, 3))
     return float(inside.sum() / hull.volume)
 
 

@@ -11,6 +11,7 @@ from endplate import vocabulary
 from endplate.evidence import Evidence
 from endplate.evidence.model import Model, Numbers
 from endplate.findings import Finding, PartValue, Status
+from endplate.pain.red_flags import FLAGS, emergency, held_back
 from endplate.record import Known, Patient
 from endplate.rules import rule
 
@@ -18,7 +19,7 @@ _RULE = "pain.mechanism_model"
 _CRITERIA = tuple(c for c in vocabulary.concepts() if c.startswith("pain.criterion."))
 
 
-@rule(_RULE, reads=_CRITERIA, scores="mechanism_model")
+@rule(_RULE, reads=(*_CRITERIA, *FLAGS), scores="mechanism_model")
 def mechanism_model(patient: Patient, evidence: Evidence) -> Finding | None:
     """What a model that the clinic trained says of the pain mechanism, with how well it does.
 
@@ -31,6 +32,9 @@ def mechanism_model(patient: Patient, evidence: Evidence) -> Finding | None:
     if all(known.unknown for known in asked.values()):
         return None
     rows = (evidence.row(_RULE), *evidence.under(f"{_RULE}."))
+    first = emergency(patient, evidence)
+    if first is not None:
+        return held_back("The clinic's model of the mechanism", first, rows)
     model = evidence.models.get(_RULE)
     if model is None:
         return Finding(

@@ -12,7 +12,9 @@ from endplate import rules, vocabulary
 from endplate.alignment.together import told_once
 from endplate.evidence import Evidence, Override
 from endplate.findings import AnyFinding, Finding, Stage, Status, Urgency
-from endplate.record import PatientRecord
+from endplate.pain.red_flags import first_things_first
+from endplate.record import Patient, PatientRecord
+from endplate.rules import Rule
 
 INTENDED_USE = (
     "Guideline support: shows a clinician what published guidance says about the facts on "
@@ -72,8 +74,13 @@ def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[An
     """What every rule says of this record on a day, in the order in which it is shown."""
     patient = record.known_on(on)
     found = told_once(
-        f for rule in rules.find() for f in rule(patient, evidence) if not _hardly_begun(f)
+        f
+        for rule in rules.find()
+        if _is_asked(rule, patient)
+        for f in rule(patient, evidence)
+        if not _hardly_begun(f)
     )
+    found = first_things_first(tuple(found))
     keys = [f.key for f in found]
     if len(set(keys)) != len(keys):
         twice = sorted({k for k in keys if keys.count(k) > 1})
@@ -85,6 +92,11 @@ def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[An
         return (stage, urgency, place.get(finding.rule, math.inf), finding.key)
 
     return tuple(sorted(found, key=order))
+
+
+def _is_asked(rule: Rule, patient: Patient) -> bool:
+    """Whether what has to be on record first, for a rule that needs that, is."""
+    return not rule.begins or patient.tells_of(rule.begins)
 
 
 def _hardly_begun(finding: Finding) -> bool:

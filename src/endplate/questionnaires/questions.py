@@ -151,7 +151,7 @@ def _about(instrument: Instrument, patient: Patient, evidence: Evidence) -> Iter
         return
     missing_rows = evidence.choices.get(f"questionnaires.{instrument.id}.missing")
     chosen = evidence.chosen(missing_rows.name) if missing_rows else None
-    reading = chosen.name.rpartition(".")[2] if chosen else ""
+    reading = chosen.last_name if chosen else ""
     newest = _scored(instrument, forms[0], patient, reading)
     yield _finding(instrument, newest, patient, evidence, chosen)
     yield from _safety(instrument, forms, patient, evidence)

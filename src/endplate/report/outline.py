@@ -437,17 +437,17 @@ class _Sheet:
     def pair(self, pair: Pair, shape: Mapping[str, Floats]) -> None:
         """Link the end plates of one curve on its convex side, and name it there."""
         last = "superior" if pair.last == "S1" else "inferior"
-        plates = [shape.get(f"{pair.first} superior endplate"),
-                  shape.get(f"{pair.last} {last} endplate")]  # fmt: skip
-        if any(p is None for p in plates):
+        named = (f"{pair.first} superior endplate", f"{pair.last} {last} endplate")
+        if not all(name in shape for name in named):
             return
+        plates = [shape[name] for name in named]
         sign, end = (-1.0, 1) if pair.side == "right" else (1.0, 0)
         outermost = [self.at(p) for name, at in shape.items() if "endplate" in name
                      for p in np.atleast_2d(at)]  # fmt: skip
         x = (max if sign > 0 else min)(p[0] for p in outermost) + sign * 34
         corners: list[At] = []
         for plate in plates:
-            outer, inner = self.at(plate[end]), self.at(plate[1 - end])  # type: ignore[index]
+            outer, inner = self.at(plate[end]), self.at(plate[1 - end])
             long = hypot(outer[0] - inner[0], outer[1] - inner[1]) or 1.0
             tip = (outer[0] + 18 * (outer[0] - inner[0]) / long,
                    outer[1] + 18 * (outer[1] - inner[1]) / long)  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, first_met
 from endplate.facts import Fact
 from endplate.findings import Finding, Status
 from endplate.record import UNKNOWN, Known, Patient
@@ -82,8 +82,8 @@ def bmi(patient: Patient, evidence: Evidence) -> Finding | None:
         )
     if of_a_child(patient, evidence):
         return not_for_children("Body mass index", patient, evidence)
-    tried = evidence.under("risk.bmi.band.")
-    category = category_of(next((row for row in tried if row.met(found.number)), None))
+    bands = evidence.under("risk.bmi.band.")
+    category = category_of(first_met(bands, found.number))
     told = {"underweight": "underweight", None: "between the bands that are shown"}
     named = told.get(category) or "obese"
     says = f"Body mass index {found.number:.1f} kg/m2: {named}."
@@ -96,5 +96,5 @@ def bmi(patient: Patient, evidence: Evidence) -> Finding | None:
         category=category or "no_band",
         because=(found,),
         missing=age_asked(patient),
-        rests_on=(*tried, evidence.row("risk.bmi.conflict")),
+        rests_on=(*bands, evidence.row("risk.bmi.conflict")),
     )

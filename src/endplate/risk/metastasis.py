@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endplate.evidence import Evidence
+from endplate.evidence import Evidence, first_met
 from endplate.facts import Fact
 from endplate.findings import AnyFinding, Finding, PartValue, Recommendation, Stage, Urgency
 from endplate.record import Known, Patient
@@ -72,8 +72,7 @@ def _vertebral_body(patient: Patient, evidence: Evidence) -> Item:
     if told is not None or collapse is None:
         return by_fact("vertebral_body", _BODY, told, rows)
     points = {str(line["is"]): float(line["points"]) for line in rows[0].table}
-    tried = evidence.under("risk.sins.body.collapse_")
-    met = next((row for row in tried if row.met(collapse.number)), None)
+    met = first_met(evidence.under("risk.sins.body.collapse_"), collapse.number)
     if met is None and involved is None:
         word = "no_collapse_above_50_involved"
         return Item(

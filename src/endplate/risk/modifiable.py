@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence, Row, first_met
 from endplate.facts import Fact
 from endplate.findings import (
     AnyFinding,
@@ -177,7 +177,7 @@ def glucose(patient: Patient, evidence: Evidence) -> Finding | None:
         return None
     highest = max(of_the_day, key=lambda f: f.number)
     warn, note = evidence.row("risk.glucose.warn"), evidence.row("risk.glucose.note")
-    met = next((row for row in (warn, note) if row.met(highest.number)), None)
+    met = first_met((warn, note), highest.number)
     category = {warn.name: "warn", note.name: "note"}[met.name] if met else "not_raised"
     told = f"Glucose {highest.number:.0f} mg/dL on the day of the operation"
     return Finding(

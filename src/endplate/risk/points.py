@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from endplate.evidence import Evidence, Row
+from endplate.evidence import Evidence, Row, first_met
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Stage, Status, Urgency
 from endplate.record import Known, Patient
@@ -164,7 +164,7 @@ def points_of(fact: Fact, rows: Iterable[Row]) -> float:
     """The points of a word by a table, of a number by the first cut-off met, or as it is given."""
     tried = tuple(rows)
     if tried[0].compare is not None:
-        met = next((row for row in tried if row.met(fact.number)), None)
+        met = first_met(tried, fact.number)
         return float(met.table[0]["points"]) if met else 0.0
     return _in_table(fact.value, tried[0]) if tried[0].table else fact.number
 
@@ -176,12 +176,12 @@ def _in_table(value: object, row: Row) -> float:
 
 def band(score: str, total: float, evidence: Evidence) -> Row | None:
     """The band in which a sum lies."""
-    return next((row for row in evidence.under(f"{score}.total.") if row.met(total)), None)
+    return first_met(evidence.under(f"{score}.total."), total)
 
 
 def category_of(row: Row | None) -> str | None:
     """The category that a band's name ends with."""
-    return None if row is None else row.name.rpartition(".")[2]
+    return None if row is None else row.last_name
 
 
 def named(missing: Sequence[str]) -> str:

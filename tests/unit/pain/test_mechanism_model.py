@@ -178,6 +178,15 @@ def test_it_stands_in_the_plan_and_shows_as_the_clinics_own(grounds):
     assert grounds.overrides[0].shipped == "no model"
 
 
+def test_an_emergency_comes_first(grounds):
+    known = person(**WHOLE).having("pain.red_flag.saddle_sensory_change")
+    found = mechanism_model.one(known.known_on(), grounds)
+    assert found.status is Status.NOT_APPLICABLE and found.stage is Stage.RED_FLAGS
+    assert found.category is None and found.parts["held_back_by"] == "cauda_equina"
+    plan = findings_of(known.record, ON, grounds)
+    assert not [f for f in plan if f.rule == "pain.mechanism_model"]
+
+
 def test_a_clinic_file_that_names_no_usable_model_is_refused(tmp_path):
     text = text_of(made())
     with pytest.raises(InputProblem, match="cannot be used as a model"):

@@ -13,18 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-
+from endplate.exchange.dicom import files
 from endplate.exchange.dicom.acquisition import iso_day
-from endplate.exchange.dicom.files import META_BYTES, Unreadable, is_dicom, refuse_deflated
 from endplate.facts import InputProblem
 
-_ELEMENTS = (
-    "AcquisitionDate", "SeriesDate", "StudyDate", "Rows", "Columns", "DistanceSourceToPatient",
-    "DistanceSourceToDetector", "DistanceSourceToIsocenter", "ImagerPixelSpacing", "PixelSpacing",
-    "PositionerType", "PositionerPrimaryAngle", "ViewPosition", "PatientOrientation",
-)  # fmt: skip
 # Two spacings fit the distances within this part.
 _FITS = 0.01
 # A positioner's angle names a side within this many degrees.
@@ -63,7 +55,7 @@ def read(path: Path, view: str) -> Header:
     InputProblem
         If it is no DICOM file, or what it says contradicts itself or the view.
     """
-    data = _data(path)
+    data = _header(path)
     name = path.name
     near, far = _distances(name, data)
     eos: dict[str, Any] = {}
@@ -79,34 +71,29 @@ def read(path: Path, view: str) -> Header:
         eos["spacing_at"] = "isocentre"
     if (source := _source(name, data, view)) is not None:
         eos["source"] = source
-    columns = _length(data, "Columns")
+    columns = data.integer("Columns")
     if columns is not None:
         # Points are counted from the middle of the first column. No element of a radiograph tells
         # where the isocentre stands.
         eos["isocentre_column"] = (columns - 1) / 2
-    days = (iso_day(str(data.get(k) or "")) for k in ("AcquisitionDate", "SeriesDate", "StudyDate"))
+    days = (iso_day(data.text(k)) for k in ("AcquisitionDate", "SeriesDate", "StudyDate"))
     if (day := next((d for d in days if d is not None), None)) is not None:
         settings["on"] = day
     settings |= _facing(data, view)
     return Header(settings=settings, eos=eos, assumed=("isocentre_column",) if columns else ())
 
 
-def _data(path: Path) -> Dataset:
+def _header(path: Path) -> files.Header:
     if not path.is_file():
         _refuse(path.name, "A DICOM file", "there is none of that name", "Check the path.")
-    if not is_dicom(path):
+    if not files.is_dicom(path):
         _refuse(
             path.name, "A DICOM file", "it is none", "Give the picture as the scanner wrote it."
         )
     try:
-        with path.open("rb") as file:
-            refuse_deflated(file.read(META_BYTES))
-        return dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_ELEMENTS))
-    except Unreadable as problem:
+        return files.header(path)
+    except files.Unreadable as problem:
         _refuse(path.name, "A DICOM file that can be read", problem.says[:-1].lower(),
-                "Export it again.")  # fmt: skip
-    except Exception:  # pydicom answers broken bytes with many kinds of exceptions
-        _refuse(path.name, "A DICOM file that can be read", "its header is broken",
                 "Export it again.")  # fmt: skip
 
 
@@ -116,30 +103,18 @@ def _refuse(name: str, needed: str, got: str, then: str) -> NoReturn:
     )
 
 
-def _numbers(data: Dataset, keyword: str) -> tuple[float, ...]:
-    """An element's values as finite numbers; empty where it is absent or not all are numbers."""
-    try:
-        value = data.get(keyword)
-        several = value if hasattr(value, "__len__") and not isinstance(value, str) else [value]
-        found = tuple(float(v) for v in several)
-    except (TypeError, ValueError, OverflowError):
-        return ()
+def _numbers(data: files.Header, keyword: str) -> tuple[float, ...]:
+    """An element's values as finite numbers, whether it is text or binary."""
+    found = files.as_numbers(data.converted(keyword))
     return found if all(map(math.isfinite, found)) else ()
 
 
-def _length(data: Dataset, keyword: str) -> float | None:
+def _length(data: files.Header, keyword: str) -> float | None:
     found = _numbers(data, keyword)
     return found[0] if len(found) == 1 and found[0] > 0 else None
 
 
-def _text(data: Dataset, keyword: str) -> str:
-    try:
-        return str(data.get(keyword) or "").strip().upper()
-    except Exception:  # pydicom answers broken bytes with many kinds of exceptions
-        return ""
-
-
-def _distances(name: str, data: Dataset) -> tuple[float | None, float | None]:
+def _distances(name: str, data: files.Header) -> tuple[float | None, float | None]:
     """From the source to the isocentre and to the detector, mm."""
     near = _length(data, "DistanceSourceToIsocenter") or _length(data, "DistanceSourceToPatient")
     far = _length(data, "DistanceSourceToDetector")
@@ -150,7 +125,7 @@ def _distances(name: str, data: Dataset) -> tuple[float | None, float | None]:
 
 
 def _spacing(
-    name: str, data: Dataset, near: float | None, far: float | None
+    name: str, data: files.Header, near: float | None, far: float | None
 ) -> tuple[tuple[float, float] | None, bool]:
     """The patient's spacing between columns and between rows, and whether its plane is known."""
     own, at_detector = _pair(data, "PixelSpacing"), _pair(data, "ImagerPixelSpacing")
@@ -168,7 +143,7 @@ def _spacing(
     return (at_detector[0] * near / far, own[1]), True
 
 
-def _pair(data: Dataset, keyword: str) -> tuple[float, float] | None:
+def _pair(data: files.Header, keyword: str) -> tuple[float, float] | None:
     """Spacing between columns (x) and between rows (y)."""
     found = _numbers(data, keyword)
     if len(found) != 2 or min(found) <= 0:
@@ -176,11 +151,11 @@ def _pair(data: Dataset, keyword: str) -> tuple[float, float] | None:
     return found[1], found[0]
 
 
-def _source(name: str, data: Dataset, view: str) -> str | None:
+def _source(name: str, data: files.Header, view: str) -> str | None:
     """The side of the patient from which the rays came."""
-    found = {_BY_VIEW.get(_text(data, "ViewPosition"))}
+    found = {_BY_VIEW.get(data.text("ViewPosition").upper())}
     angle = _numbers(data, "PositionerPrimaryAngle")
-    if len(angle) == 1 and _text(data, "PositionerType") in ("", "CARM"):
+    if len(angle) == 1 and data.text("PositionerType").upper() in ("", "CARM"):
         near = round(angle[0] / 90) * 90
         if abs(angle[0] - near) <= _SIDE:
             found.add(_SOURCES.get(near))
@@ -196,10 +171,10 @@ def _source(name: str, data: Dataset, view: str) -> str | None:
     return source
 
 
-def _facing(data: Dataset, view: str) -> dict[str, str]:
+def _facing(data: files.Header, view: str) -> dict[str, str]:
     """Which side of the picture the person faces, or the patient's left is on."""
-    first = _text(data, "PatientOrientation").strip("[]").replace("'", "").replace("\\", ",")
-    along = first.split(",")[0].strip()[:1]
+    first = data.text("PatientOrientation").upper()
+    along = first.split("\\")[0].strip()[:1]
     towards = {"lateral": {"A": "right", "P": "left"}, "frontal": {"L": "right", "R": "left"}}
     if (side := towards[view].get(along)) is None:
         return {}

@@ -49,7 +49,7 @@ _ELEMENTS = """
     ReferencedSeriesSequence ViewPosition ViewCodeSequence PatientOrientation ImagerPixelSpacing
     NominalScannedPixelSpacing PixelSpacingCalibrationType PixelAspectRatio
     EstimatedRadiographicMagnificationFactor DistanceSourceToDetector DistanceSourceToPatient
-    PatientOrientationCodeSequence
+    PatientOrientationCodeSequence DistanceSourceToIsocenter PositionerType PositionerPrimaryAngle
 """
 TAG = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in _ELEMENTS.split()}
 _TAGS: list[Any] = list(TAG.values())
