@@ -8,6 +8,7 @@ by any of it. Scikit-learn fits; it is imported when somebody trains.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 
@@ -72,6 +73,21 @@ def trained(
         same in everybody.
     """
     _check(cohort, plan)
+    with _one_thread():
+        return _trained(cohort, plan, title, version, describes, on, begin)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """The thousands of small fits wait for each other's threads more than they gain by them."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    return threadpool_limits(1)
+
+
+def _trained(
+    cohort: Cohort, plan: Plan, title: str, version: str, describes: str, on: date,
+    begin: Callable[[str], None],
+) -> Model:  # fmt: skip
     runs = []
     for run in range(plan.repeats):
         begin(f"cross-validation {run + 1}")
