@@ -73,21 +73,6 @@ def trained(
         same in everybody.
     """
     _check(cohort, plan)
-    with _one_thread():
-        return _trained(cohort, plan, title, version, describes, on, begin)
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """The thousands of small fits wait for each other's threads more than they gain by them."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
-
-    return threadpool_limits(1)
-
-
-def _trained(
-    cohort: Cohort, plan: Plan, title: str, version: str, describes: str, on: date,
-    begin: Callable[[str], None],
-) -> Model:  # fmt: skip
     runs = []
     for run in range(plan.repeats):
         begin(f"cross-validation {run + 1}")
@@ -139,9 +124,17 @@ def _trained(
 def cross_validated(values: Numbers, of_class: Classes, folds: int, seed: int) -> Numbers:
     """The probabilities that each person has from a model that never saw this person."""
     found = np.full((len(of_class), of_class.max() + 1), np.nan)
-    for seen, unseen in _parts(of_class, folds, seed):
-        found[unseen] = fit(values[seen], of_class[seen], seed).probabilities(values[unseen])
+    with _one_thread():
+        for seen, unseen in _parts(of_class, folds, seed):
+            found[unseen] = fit(values[seen], of_class[seen], seed).probabilities(values[unseen])
     return found
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """The thousands of small fits wait for each other's threads more than they gain by them."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    return threadpool_limits(1)
 
 
 def permuted(cohort: Cohort, plan: Plan) -> Control:
