@@ -47,7 +47,7 @@ bench: $(VENV)/dev $(VENV)-bench/ready  ## ours and each peer in the same run
 
 lock:  ## resolve the exact versions anew
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet uv
-	cd requirements && for set in base:"--extra build" dev:"--extra build --extra pdf --extra batch --extra dev"; do \
+	cd requirements && for set in base:"--extra build" dev:"--extra build --extra pdf --extra batch --extra registry --extra dev"; do \
 	  ../$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header ../pyproject.toml $${set#*:} -o $${set%%:*}.lock; done
 	rm -rf $(VENV)-lock

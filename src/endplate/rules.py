@@ -32,7 +32,7 @@ Question = Callable[[Patient, Evidence], Answer]
 # measure and take ten times as long to import.
 ROOMS = (
     "images.gates", "images.comparison", "alignment", "bone", "medicines", "pain",
-    "questionnaires.questions", "risk", "surgery",
+    "questionnaires.questions", "recovery", "risk", "surgery",
 )  # fmt: skip
 
 _rules: dict[str, Rule] = {}

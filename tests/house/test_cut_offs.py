@@ -12,7 +12,7 @@ from endplate import evidence, rules
 from published.cases import tables
 
 SHIPPED = evidence.shipped()
-ROOMS = ("alignment.", "bone.", "pain.", "risk.")
+ROOMS = ("alignment.", "bone.", "pain.", "recovery.", "risk.")
 CUT_OFFS = [r.name for r in SHIPPED.rows.values() if r.compare and r.name.startswith(ROOMS)]
 NAMED = {b["row"] for t in tables() for b in t.boundaries}
 
@@ -73,6 +73,8 @@ ELSEWHERE = {
     "bone.vitamin_d.target_from.review": "by a clinic's choice: tests/unit/bone/test_both_sides.py",
     "pain.red_flag.fracture_likely": "a count of flags: tests/unit/pain/test_red_flags.py",
     "bone.anabolic.break_days": "between two facts: tests/unit/bone/test_both_sides.py",
+    "pain.mechanism_model.most_missing": "by a model: tests/unit/pain/test_mechanism_model.py",
+    "recovery.screening.days": "an age of answers: tests/unit/recovery/test_recovery.py",
 }
 
 

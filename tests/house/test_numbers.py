@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[2] / "src" / "endplate"
-ROOMS = ("alignment", "bone", "medicines", "pain", "questionnaires", "risk", "surgery", "plan")
+ROOMS = ("alignment", "bone", "medicines", "pain", "questionnaires", "recovery", "risk", "surgery",
+         "plan")  # fmt: skip
 ALWAYS = {0, 1, 2, 100, -1}
 
 # Literals that are no clinical numbers, each with the reason.

@@ -21,6 +21,7 @@ _OPTIONAL = {
     "weasyprint": "PDF report (endplate[pdf])",
     "distributed": "many cases at once (endplate[batch])",
     "pyarrow": "the table of many cases (endplate[batch])",
+    "sklearn": "training of models (endplate[registry])",
 }
 
 
@@ -56,7 +57,7 @@ def _segmenter(segmenter: Segmenter) -> str:
 
 def _optional(name: str) -> tuple[str, str]:
     try:
-        importlib.import_module(name)
+        part = importlib.import_module(name)
     except (ImportError, OSError) as problem:
         return "", f"not usable ({type(problem).__name__}); everything else works without it"
-    return version(name), "ok"
+    return str(part.__version__), "ok"

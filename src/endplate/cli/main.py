@@ -541,6 +541,67 @@ def surgery(
     command.surgery(what, as_json=json)
 
 
+# -- models ---------------------------------------------------------------------------------------
+
+model = typer.Typer(
+    help="Prediction models of a clinic's own: train one from a table, validate one on another.",
+    no_args_is_help=True,
+)
+app.add_typer(model, name="model")
+
+PeopleTable = Annotated[Path, typer.Argument(metavar="DATA.csv", help="A person a line.")]
+
+
+@model.command("train")
+def model_train(
+    data: PeopleTable,
+    outcome: Annotated[str, typer.Option(help="The column of the class.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="MODEL.toml", help="Where the model is written.")
+    ],
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="MAP.csv", help="column,concept: what the predictors are."),
+    ] = None,
+    title: Annotated[str, typer.Option(help="What the model is called.")] = "",
+    describes: Annotated[
+        str, typer.Option("--people", metavar="TEXT", help="Whom it is trained on, in words.")
+    ] = "",
+    version: Annotated[str, typer.Option(help="The model's edition.")] = "1",
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the cross-validation.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Times it is run.")] = 3,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Times outcomes are dealt out by chance.")
+    ] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="From which all chance follows.")] = 1,
+    on: Day = None,
+    json: AsJson = False,
+) -> None:
+    """Train a calibrated model of classes, cross-validate it, and write it with its figures."""
+    from endplate.cli import model as command
+
+    plan = command.Plan(folds=folds, repeats=repeats, seed=seed, permutations=permutations)
+    command.train(
+        data, outcome, map_file, out, plan, day(on), title=title, version=version,
+        describes=describes, as_json=json,
+    )  # fmt: skip
+
+
+@model.command("validate")
+def model_validate(
+    file: Annotated[Path, typer.Argument(metavar="MODEL", help="The model's file.")],
+    data: PeopleTable,
+    outcome: Annotated[
+        str | None, typer.Option(help="The column of the class, if named otherwise.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Hold a model against the people of another table: accuracy, area, error, calibration."""
+    from endplate.cli import model as command
+
+    command.validate(file, data, outcome, as_json=json)
+
+
 @app.command()
 def doctor(json: AsJson = False) -> None:
     """Show versions, optional parts, and whether this folder can be written to."""

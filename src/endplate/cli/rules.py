@@ -31,7 +31,7 @@ def rows_named_by(rule: Rule, grounds: Evidence) -> list[str]:
 
 def row_names(source: str) -> list[str]:
     """The names of evidence rows in a rule's source line, as they are written there."""
-    rooms = "alignment|bone|medicines|pain|questionnaires|risk|surgery|measurement"
+    rooms = "alignment|bone|medicines|pain|questionnaires|recovery|risk|surgery|measurement"
     return re.findall(rf"\b(?:{rooms})\.[a-z0-9_.]*[a-z0-9_*]", source)
 
 

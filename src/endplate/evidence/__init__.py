@@ -14,12 +14,15 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from endplate.facts import Bounded, InputProblem
+
+if TYPE_CHECKING:
+    from endplate.evidence.model import Model
 
 Compare = Literal["at_most", "below", "at_least", "above"]
 Read = Literal["full text", "abstract", "secondary", "code", "not read"]
@@ -170,7 +173,10 @@ class NotImplementable(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """All rows, choices and references that a run goes by."""
+    """All rows, choices and references that a run goes by.
+
+    `models` are a clinic's own, by the rule that applies them; none is shipped.
+    """
 
     rows: Mapping[str, Row]
     choices: Mapping[str, Choice]
@@ -178,6 +184,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     not_implementable: tuple[NotImplementable, ...] = ()
     overrides: tuple[Override, ...] = field(default=())
     clinic: str = ""
+    models: Mapping[str, Model] = field(default_factory=dict)
 
     def row(self, name: str) -> Row:
         """The row of that name."""
@@ -271,8 +278,9 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
     evidence
         What the file overrides, usually `shipped()`.
     path
-        A TOML file with `clinic`, `[choice]` (name = {use, reason}) and `[row]`
-        (name = {value, reason, cites, where}). Each override needs a reason.
+        A TOML file with `clinic`, `[choice]` (name = {use, reason}), `[row]`
+        (name = {value, reason, cites, where}) and `[model]` (rule = {file, reason}; the file is
+        looked for beside this one). Each override needs a reason.
 
     Raises
     ------
@@ -288,8 +296,8 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
             f"{path.name}: cannot be read as the clinic's evidence file. It must be TOML; "
             f"{problem}. See docs/how-to/override-the-evidence.md for an example."
         ) from None
-    _only(data, ("clinic", "choice", "row"), "The file", path)
-    rows, choices = dict(evidence.rows), dict(evidence.choices)
+    _only(data, ("clinic", "choice", "row", "model"), "The file", path)
+    rows, choices, models = dict(evidence.rows), dict(evidence.choices), dict(evidence.models)
     overrides: list[Override] = []
     for name, cells in _tables(data, "choice", path):
         known = _known(name, choices, path)
@@ -326,14 +334,51 @@ def with_clinic_file(evidence: Evidence, path: Path) -> Evidence:
         overrides.append(
             Override(name=name, shipped=old.text, clinic=rows[name].text, reason=reason)
         )
+    for name, cells in _tables(data, "model", path):
+        old = _known(name, _places_of_models(evidence), path)
+        _only(cells, ("file", "reason"), name, path)
+        reason = _reason(cells, name, path)
+        models[name] = model = _model(cells.get("file"), old, path)
+        says = f"the clinic's model: {model.title}, version {model.version}"
+        rows[name] = row_with(
+            old, says=says, cites=(Citation("clinic", str(cells["file"])),),
+            edition=f"{model.version} of {model.trained_on}", verified=False, mark="clinic",
+            overridden=reason,
+        )  # fmt: skip
+        overrides.append(Override(name=name, shipped="no model", clinic=says, reason=reason))
     return Evidence(
         rows=MappingProxyType(rows),
         choices=MappingProxyType(choices),
+        models=MappingProxyType(models),
         references=evidence.references,
         not_implementable=evidence.not_implementable,
         overrides=(*evidence.overrides, *overrides),
         clinic=str(data.get("clinic", "")),
     )
+
+
+def _places_of_models(evidence: Evidence) -> dict[str, Row]:
+    """The rows under which a clinic may supply a model; each says what such a model may read."""
+    return {r.name: r for r in evidence.rows.values() if r.table and "model_reads" in r.table[0]}
+
+
+def _model(file: Any, place: Row, path: Path) -> Model:
+    """The model in a file beside the clinic's own, which reads what its rule can ask for."""
+    from endplate import vocabulary  # noqa: PLC0415 - it stands on this module
+    from endplate.evidence.model import model_from  # noqa: PLC0415 - few have one
+
+    if not isinstance(file, str) or not file:
+        raise _wrong(path, place.name, "'file' names the model's file")
+    try:
+        text = (path.parent / file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise _wrong(path, place.name, f"{file!r} cannot be read beside it") from None
+    model, begins = model_from(text, file), str(place.table[0]["model_reads"])
+    known = vocabulary.concepts()
+    other = [c for c in model.concepts if c not in known or not c.startswith(begins)]
+    if other:
+        raise _wrong(path, place.name, f"its model may read {begins}* alone, and reads {other[0]}")
+    return model
 
 
 def _tables(data: dict[str, Any], kind: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -70,7 +70,7 @@ def _denied(what: str, name: str, patient: Patient) -> Criterion:
 def _one_of(what: str, below: Iterable[str], patient: Patient) -> Criterion:
     """A criterion that any of several signs meets, or that was answered as a whole."""
     known, single = patient.has(what), {w: patient.has(w) for w in below}
-    asks = (what,)
+    asks: tuple[str, ...] = (what,)
     if known.unknown:
         known = any_of(single.values())
     if known.unknown and any(k.no for k in single.values()):

@@ -28,7 +28,7 @@ BEGINS = (
 # What is not said while an emergency stands open; the mechanism itself says that it is held back.
 _HELD_BACK = frozenset({
     "pain.neupsig", "pain.iasp_nociplastic", "pain.peripheral_sensitisation",
-    "pain.central_sensitisation", "pain.context",
+    "pain.central_sensitisation", "pain.context", "pain.mechanism_model",
 })  # fmt: skip
 
 

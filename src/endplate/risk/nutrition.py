@@ -8,6 +8,7 @@ from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import (
     AnyFinding,
+    Check,
     Finding,
     PartValue,
     Position,
@@ -16,7 +17,7 @@ from endplate.findings import (
     Status,
     Urgency,
 )
-from endplate.record import Patient
+from endplate.record import Known, Patient, any_of
 from endplate.risk.body import (
     BODY,
     BODY_MASS_INDEX,
@@ -392,18 +393,25 @@ _SCREENINGS: tuple[tuple[Rule, tuple[str, ...]], ...] = (
 )
 
 
+_ADVANCED_KIDNEY_DISEASE = (
+    "condition.chronic_kidney_disease_4",
+    "condition.chronic_kidney_disease_5",
+)
+
+
 @rule(
     "risk.nutrition.consult",
     reads=(
-        *_NRS, *_MUST, *BODY, ALBUMIN, PREALBUMIN, "person.age", "person.sex", _IDEAL,
+        *_NRS, *_MUST, *BODY, ALBUMIN, PREALBUMIN, CRP, "person.age", "person.sex", _IDEAL,
+        *_ADVANCED_KIDNEY_DISEASE,
     ),
 )  # fmt: skip
 def consult(patient: Patient, evidence: Evidence) -> Recommendation | None:
     """Ask a dietitian where a screening, the blood or the body mass index says so.
 
     Source      the screenings' own bands, CNS 2021 (risk.nutrition.consult,
-                risk.nutrition.albumin, risk.nutrition.prealbumin, risk.nutrition.protein,
-                risk.bmi.band.underweight)
+                risk.nutrition.albumin, risk.nutrition.prealbumin, risk.nutrition.inflammation,
+                risk.nutrition.protein, risk.bmi.band.underweight)
     Population  adults before spine surgery
     Not for     a protein target in advanced kidney disease, which a physician sets
     """
@@ -425,6 +433,12 @@ def consult(patient: Patient, evidence: Evidence) -> Recommendation | None:
         reasons.append(f"{name} {fact.number:.1f} {fact.unit} ({row.text})")
         because.append(fact)
         rows.append(row)
+    crp = patient.latest(CRP)
+    if low:
+        told = f"C-reactive protein {crp.number:.1f} mg/L" if crp else "no C-reactive protein known"
+        reasons[-1] += f" beside {told}"
+        because += [crp] if crp else []
+        rows.append(evidence.row("risk.nutrition.inflammation"))
     mass = body_mass_index(patient)
     thin = evidence.row("risk.bmi.band.underweight")
     if mass is not None and thin.met(mass.number):
@@ -434,17 +448,39 @@ def consult(patient: Patient, evidence: Evidence) -> Recommendation | None:
     if not reasons:
         return None
     own = (evidence.row("risk.nutrition.consult"), evidence.row("risk.nutrition.protein"))
+    kidney = any_of(patient.has(what) for what in _ADVANCED_KIDNEY_DISEASE)
+    weight = patient.latest(WEIGHT)
     return Recommendation(
         says=f"Nutrition is to be looked after: {'; '.join(reasons)}.",
-        action="Ask a dietitian for an assessment and a plan before the operation. A target that "
-        f"is named: {own[1].says}.",
+        action="Ask a dietitian for an assessment and a plan before the operation. "
+        + _protein_target(own[1], kidney, weight),
         who="surgeon or general practitioner",
-        because=_once(because),
+        because=_once((*because, *kidney.because, *((weight,) if weight else ()))),
+        missing=(CRP,) if low and crp is None else (),
+        checked=(
+            Check(
+                what=_ADVANCED_KIDNEY_DISEASE[0],
+                answer=kidney.answer,
+                because=kidney.because,
+                says="advanced kidney disease, in which a physician sets the protein",
+            ),
+        ),
         rests_on=(*own, *rows),
         would_change=("A newer screening, or albumin once inflammation is over.",),
         stage=Stage.BEFORE_SURGERY,
         urgency=Urgency.ROUTINE,
     )
+
+
+def _protein_target(row: Row, kidney: Known, weight: Fact | None) -> str:
+    """The target that is named for protein, in grams a day where the weight is known."""
+    if kidney.yes:
+        return "With advanced kidney disease a physician sets how much protein."
+    said = f"A target that is named: {row.says}"
+    if weight is not None:
+        ends = [float(row.table[0][end]) * weight.number for end in ("from", "to")]
+        said += f", {ends[0]:.0f} to {ends[1]:.0f} g a day at the weight on record"
+    return f"{said}."
 
 
 def _certain_category(found: AnyFinding) -> str | None:

@@ -52,7 +52,7 @@ def test_an_instrument_says_how_it_is_scored_and_what_may_be_shown(id):
     }
 
 
-# As the fact sheet of licences has it: everything else is scored by item numbers alone.
+# Of these the text may ship; everything else is scored by item numbers alone.
 TEXT_MAY_SHIP = {"rmdq", "phq9", "phq2", "gad7", "gad2", "peg", "nrs_pain"}
 
 
