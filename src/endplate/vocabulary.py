@@ -117,6 +117,18 @@ class BodySite(Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
+class AlsoSaid(Struct, frozen=True, kw_only=True):
+    """A further word that a clinician types: for a concept, or, with `choice`, for its value.
+
+    Too short to mean the same thing everywhere (``body``, ``class``), a name of a concept holds
+    only among the inputs of one score. A word with ``=`` stands for name and value in one.
+    """
+
+    concept: str
+    choice: str = ""
+    word: str
+
+
 class AnswerCode(Struct, frozen=True, kw_only=True):
     """One coded answer to a question, such as a smoking status."""
 
@@ -202,6 +214,22 @@ T = TypeVar("T")
 def _lines(file: str, kind: type[T]) -> tuple[T, ...]:
     text = (_folder() / file).read_text(encoding="utf-8")
     return tuple(convert(line, kind) for line in csv.DictReader(text.splitlines()))
+
+
+@cache
+def also_said() -> tuple[AlsoSaid, ...]:
+    """The further words for the inputs of scores."""
+    return _lines("also_said.csv", AlsoSaid)
+
+
+@cache
+def _choices_said() -> Mapping[tuple[str, str], str]:
+    return {(a.concept, _joined(a.word)): a.choice for a in also_said() if a.choice}
+
+
+def choice_said(name: str, word: str) -> str:
+    """The choice of a concept that another word for it means; empty if there is none."""
+    return _choices_said().get((name, _joined(word)), "")
 
 
 @cache
@@ -319,14 +347,16 @@ def named_in(text: str, prefix: str) -> str | None:
 
 def ids_named(word: str, among: Iterable[str]) -> tuple[str, ...]:
     """Those of `among` that a word names, however it is cased and joined (``ts_cl``: TS-CL)."""
-    wanted = _joined(word)
-    return tuple(
+    wanted, among = _joined(word), tuple(among)
+    if not wanted:
+        return ()
+    found = tuple(
         id
         for id in among
-        if wanted
-        and wanted
-        in map(_joined, (id, id.rpartition(".")[2], concept(id).name, *concept(id).names))
+        if wanted in map(_joined, (id, id.rpartition(".")[2], concept(id).name, *concept(id).names))
     )
+    said = (a.concept for a in also_said() if not a.choice and _joined(a.word) == wanted)
+    return found or tuple(id for id in dict.fromkeys(said) if id in among)
 
 
 def _joined(word: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from endplate import evidence, rules, vocabulary
 from endplate.cli.main import print_json
 from endplate.cli.output import console, overrides_table, table
 from endplate.exchange.intake import Intake
-from endplate.facts import Fact, InputProblem
+from endplate.facts import Fact, InputProblem, Side
 from endplate.findings import Finding, Status
 from endplate.posture import Posture
 from endplate.record import PatientRecord
@@ -22,6 +23,13 @@ from endplate.vocabulary import Concept
 
 _POSTURE = "imaging.posture"
 _SOURCE = "typed"
+# Units as they are written at the end of a name.
+_UNITS = {
+    "_g_l": "g/L", "_g_dl": "g/dL", "_mg_dl": "mg/dL", "_mmol_l": "mmol/L", "_percent": "%",
+    "_kg": "kg", "_cm": "cm", "_m": "m", "_per_mm3": "/uL", "_per_ul": "/uL", "_years": "a",
+    "_mg_l": "mg/L", "_umol_l": "umol/L", "_hu": "[hnsf'U]", "_mm": "mm", "_deg": "deg",
+}  # fmt: skip
+_SIDES: tuple[Side, ...] = ("left", "right")
 
 
 def list_all(*, as_json: bool) -> None:
@@ -86,6 +94,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
         raise InputProblem(
             f"{id}: cannot be scored. {first.says} See 'endplate score {id} --inputs'."
         )
+    _once(rule, understood.facts)
     grounds = evidence.shipped()
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)
@@ -151,7 +160,7 @@ def _rule(id: str) -> Rule:
 
 def _items(rule: Rule, given: list[str]) -> list[str]:
     """The pairs given, with ``answers=1,0,,3`` as the items of a questionnaire; blanks stay out."""
-    items = sum(what.rpartition(".")[2].startswith("item") for what in rule.reads)
+    items = next(n for n in count() if not vocabulary.ids_named(f"item{n + 1}", rule.reads))
     found = []
     for pair in given:
         if not items or not pair.startswith("answers="):
@@ -164,18 +173,27 @@ def _items(rule: Rule, given: list[str]) -> list[str]:
                 f"were given. Leave a blank between commas for an item without an answer."
             )
         found += [f"item{n}={answer}" for n, answer in enumerate(answers, 1)]
-    named = [pair.partition("=")[0] for pair in found if pair.partition("=")[2].strip()]
-    twice = next((name for name in named if named.count(name) > 1), None)
-    if items and twice:
-        raise InputProblem(
-            f"{rule.scores}: cannot be scored. Each input is given once; {twice} was given twice. "
-            f"Keep one of them."
-        )
     return found
 
 
+def _once(rule: Rule, facts: Iterable[Fact]) -> None:
+    """Refuse what was given twice, under one name or under two: one of them is a slip."""
+    seen = set()
+    for fact in facts:
+        place = (fact.what, fact.level, fact.side)
+        if place in seen:
+            raise InputProblem(
+                f"{rule.scores or rule.id}: cannot be scored. Each input is given once; "
+                f"{fact.what} was given twice. Keep one of them."
+            )
+        seen.add(place)
+
+
 def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
-    """One ``key=value``: a concept's id, its last word or a name, with ``@L1`` for a level."""
+    """One ``key=value``: a concept's id, its last word or a name, with ``@L1`` for a level.
+
+    The unit may stand behind the value or the name (``albumin_g_l=35``), a side behind the name.
+    """
     key, equals, text = pair.partition("=")
     if not equals:
         raise InputProblem(
@@ -183,20 +201,42 @@ def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
             f"'endplate score {rule.scores or rule.id} --inputs'."
         )
     name, _, level = key.partition("@")
-    matching = [name] if name in rule.reads else vocabulary.ids_named(name, rule.reads)
-    if len(matching) != 1:
-        near = ", ".join(matching or vocabulary.nearest(name, rule.reads)) or ", ".join(rule.reads)
-        raise InputProblem(
-            f"{name}: is {'ambiguous' if matching else 'no input'} of {rule.scores or rule.id}. "
-            f"It reads {near}. Write one of these."
-        )
-    concept = vocabulary.concept(matching[0])
-    value, unit = text.strip(), concept.unit
+    value = text.strip()
+    what, choice, unit, side = _meant(rule, name, value)
+    concept = vocabulary.concept(what)
+    value, unit = choice or value, unit or concept.unit
     if concept.kind == "number" and " " in value:
         value, unit = value.split(None, 1)
     if not value:
         return  # left blank: missing, and never a value
     intake.take(
         concept, value, unit=unit, on=None if concept.kind == "date" else on,
-        level=level or None, source=_SOURCE,
+        level=level or None, side=side, source=_SOURCE,
     )  # fmt: skip
+
+
+def _meant(rule: Rule, name: str, value: str) -> tuple[str, str, str, Side | None]:
+    """The input that a name stands for; the choice, the unit and the side that it says as well."""
+    if name in rule.reads:
+        return name, "", "", None
+    found = vocabulary.ids_named(name, rule.reads)
+    if len(found) == 1:
+        return found[0], "", "", None
+    for what in rule.reads:
+        choice = vocabulary.choice_said(what, f"{name}={value}")
+        if choice:
+            return what, choice, "", None
+    for ending, unit in _UNITS.items():
+        there = vocabulary.ids_named(name.removesuffix(ending), rule.reads)
+        numbers = [what for what in there if vocabulary.concept(what).kind == "number"]
+        if name.endswith(ending) and len(numbers) == 1:
+            return numbers[0], "", unit, None
+    for side in _SIDES:
+        there = vocabulary.ids_named(name.removesuffix(f"_{side}"), rule.reads)
+        if name.endswith(f"_{side}") and len(there) == 1:
+            return there[0], "", "", side
+    near = ", ".join(found or vocabulary.nearest(name, rule.reads)) or ", ".join(rule.reads)
+    raise InputProblem(
+        f"{name}: is {'ambiguous' if found else 'no input'} of {rule.scores or rule.id}. "
+        f"It reads {near}. Write one of these."
+    )

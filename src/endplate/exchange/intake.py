@@ -221,12 +221,14 @@ class Intake:
         taken: Value | None = None
         if concept.kind == "yes_no":
             word = str(value).strip().lower()
+            word = vocabulary.choice_said(concept.id, word) or word
             taken = True if value is True or word in YES else None
             taken = False if value is False or word in NO else taken
             wrong = "needs yes or no"
         elif concept.kind == "category":
             word = str(value).strip().lower().replace(" ", "_").replace("-", "_")
-            taken = word if word in concept.choices else None
+            said = vocabulary.choice_said(concept.id, word)
+            taken = word if word in concept.choices else said or None
             wrong = f"needs one of {', '.join(concept.choices)}"
         elif concept.kind == "date":
             taken = _iso(value)
