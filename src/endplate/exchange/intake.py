@@ -188,7 +188,7 @@ class Intake:
                 self.problem(
                     "fact.not_plausible",
                     f"{concept.name}: lies outside {low:g} to {high:g}{unit_said} and was "
-                    f"not used; the unit or the value is wrong.",
+                    f"not used; the {'unit or the ' if unit_said else ''}value is wrong.",
                     where,
                     (
                         "Check the unit first: a result in another unit is the usual cause.",
