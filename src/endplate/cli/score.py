@@ -27,7 +27,7 @@ _SOURCE = "typed"
 _ALSO_CALLED = {
     "cci": "charlson", "charlson_comorbidity_index": "charlson", "clin_asd_fi": "asd_fi_clinical",
     "hicks_short": "hicks", "roland_morris": "rmdq", "oswestry": "odi", "glucose": "risk.glucose",
-    "l3_smi": "sarcopenia", "skeletal_muscle_index": "sarcopenia",
+    "nrs_back": "nrs_pain", "nrs_leg": "nrs_pain", "l3_smi": "sarcopenia", "skeletal_muscle_index": "sarcopenia",
 }  # fmt: skip
 # Units as they are written at the end of a name.
 _UNITS = {

@@ -144,7 +144,7 @@ def hba1c(patient: Patient, evidence: Evidence) -> AnyFinding | None:
         who="surgeon with whoever treats the diabetes",
         value=found.number,
         unit="%",
-        category="delay" if delay.met(found.number) else "warn",
+        category="delay" if wait else "warn",
         because=(found, *elective.because),
         missing=("intent.elective",) if wait and elective.unknown else (),
         rests_on=rows,
