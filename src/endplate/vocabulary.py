@@ -346,17 +346,34 @@ def named_in(text: str, prefix: str) -> str | None:
 
 
 def ids_named(word: str, among: Iterable[str]) -> tuple[str, ...]:
-    """Those of `among` that a word names, however it is cased and joined (``ts_cl``: TS-CL)."""
-    wanted, among = _joined(word), tuple(among)
-    if not wanted:
-        return ()
-    found = tuple(
-        id
-        for id in among
-        if wanted in map(_joined, (id, id.rpartition(".")[2], concept(id).name, *concept(id).names))
-    )
-    said = (a.concept for a in also_said() if not a.choice and _joined(a.word) == wanted)
-    return found or tuple(id for id in dict.fromkeys(said) if id in among)
+    """Those of `among` that a word names, however it is cased and joined (``ts_cl``: TS-CL).
+
+    Where no name is met, a further word of the concept counts (`AlsoSaid`), then the words of a
+    name in another order (``motor_l3``).
+    """
+    among = tuple(among)
+    said: dict[str, list[str]] = {}
+    for also in also_said():
+        if not also.choice and also.concept in among:
+            said.setdefault(also.concept, []).append(also.word)
+    own = {id: (id, id.rpartition(".")[2], concept(id).name, *concept(id).names) for id in among}
+    tries = (
+        (_joined, own), (_joined, said),
+        (_words, {id: (*names, *said.get(id, ())) for id, names in own.items()}),
+    )  # fmt: skip
+    for told, names_of in tries:
+        wanted = told(word)
+        found = tuple(id for id, names in names_of.items() if wanted and wanted in map(told, names))
+        if found:
+            return found
+    return ()
+
+
+_FILLERS = frozenset({"of", "or", "and", "with", "at", "in", "the", "to"})
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z0-9]+", text.lower())) - _FILLERS
 
 
 def _joined(word: str) -> str:
