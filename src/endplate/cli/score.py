@@ -27,7 +27,8 @@ _SOURCE = "typed"
 _ALSO_CALLED = {
     "cci": "charlson", "charlson_comorbidity_index": "charlson", "clin_asd_fi": "asd_fi_clinical",
     "hicks_short": "hicks", "roland_morris": "rmdq", "oswestry": "odi", "glucose": "risk.glucose",
-    "nrs_back": "nrs_pain", "nrs_leg": "nrs_pain", "l3_smi": "sarcopenia", "skeletal_muscle_index": "sarcopenia",
+    "nrs_back": "nrs_pain", "nrs_leg": "nrs_pain", "l3_smi": "sarcopenia",
+    "skeletal_muscle_index": "sarcopenia",
 }  # fmt: skip
 # Units as they are written at the end of a name.
 _UNITS = {
@@ -140,8 +141,8 @@ def _changed(
     rule: Rule, earlier: list[str], now: AnyFinding, grounds: evidence.Evidence
 ) -> tuple[Finding, ...]:
     """What changed since an earlier score of the same instrument, which was typed as well."""
-    from endplate.questionnaires.change import Measured, change  # noqa: PLC0415 - few ask for it
-    from endplate.questionnaires.instrument import instruments  # noqa: PLC0415
+    from endplate.questionnaires.change import Measured, change
+    from endplate.questionnaires.instrument import instruments
 
     instrument = instruments().get(rule.scores)
     name = earlier[0].partition("=")[0]

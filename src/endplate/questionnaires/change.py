@@ -134,7 +134,11 @@ def _said(line: Mapping[str, Any], reached: bool | None) -> str:
         "absolute": lambda: f"a gain of {line['by']:g}",
         "relative": lambda: f"a gain of {line['by']:g}{unit}",
     }[line["kind"]]()
-    answer = {True: "reached", False: "not reached", None: "cannot be said from a score of 0 or less"}
+    answer = {
+        True: "reached",
+        False: "not reached",
+        None: "cannot be said from a score of 0 or less",
+    }
     scale = "" if line["scale"] == "total" else f" in {line['scale'].replace('_', ' ')}"
     return f"{size}{scale}: {answer[reached]}"
 

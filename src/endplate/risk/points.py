@@ -237,8 +237,8 @@ def scored(
     low, high = band(score, lowest, evidence), band(score, highest, evidence)
     if missing:
         there |= {"lowest_possible": round(lowest, 6), "highest_possible": round(highest, 6)}
-        told = f"{title} cannot be given: {named(missing)} not known. From {lowest:g} to "
-        told += f"{highest:g} is still possible"
+        told = f"{title.rstrip(':')} cannot be given: {named(missing)} not known. "
+        told += f"From {lowest:g} to {highest:g} is still possible"
         if low is not None and low is high:
             there["category_either_way"] = category_of(low)
             told += f", and that is in any case {low.says}"

@@ -85,7 +85,10 @@ SAME = [
         "van_middendorp age=40 l3_motor_left=3 motor_l3_right=5 s1_motor_left=5 s1_motor_right=2 "
         "l3_light_touch=2 light_touch_s1=2",
     ),
-    ("s1_pinprick s1_pinprick_left=1 s1_pinprick_right=0", "s1_pinprick left=impaired right=absent"),
+    (
+        "s1_pinprick s1_pinprick_left=1 s1_pinprick_right=0",
+        "s1_pinprick left=impaired right=absent",
+    ),
     (
         "eq5d5l answers=2,1,2,3,2 country=usa",
         "EQ-5D-5L mobility=2 sc=1 usual_activities=2 pd=3 anxiety_depression=2 country=US",
