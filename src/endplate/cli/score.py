@@ -97,7 +97,11 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     rule = _rule(id)
     intake = Intake(today=on)
     pairs = _items(rule, given)
-    earlier = [pair for pair in pairs if pair.partition("=")[0] in _BEFORE]
+    earlier = [
+        pair for pair in pairs
+        if (name := pair.partition("=")[0]) in _BEFORE
+        and not vocabulary.ids_named(name, rule.reads)
+    ]  # fmt: skip
     for pair in pairs:
         if pair not in earlier:
             _take(rule, pair, on, intake)

@@ -199,3 +199,30 @@ def test_a_noted_bauer_score_counts_where_its_items_are_not_known(capsys):
     assert score(capsys, *given, "bauer=2")["value"] == 2
     items = ("visceral_metastases=no", "primary=breast", "skeletal_metastases=solitary")
     assert score(capsys, *given, "bauer=2", *items)["value"] == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "answers", "says"),
+    [  # severe before: three points count; moderate: two; mild: one
+        (11, "4,4,3,3", "improved"),
+        (11, "4,4,3,2", "no_important_change"),
+        (12, "4,4,3,3", "improved"),
+        (12, "4,4,3,2", "no_important_change"),
+        (14, "4,5,3,3", "no_important_change"),
+        (15, "4,6,3,3", "improved"),
+        (15, "4,4,3,3", "worse"),
+        (14, "4,4,3,2", "no_important_change"),
+    ],
+)
+def test_what_counts_as_a_change_of_the_mjoa_depends_on_where_it_began(
+    before, answers, says, capsys
+):
+    _, (now, change) = run(capsys, "mjoa", f"answers={answers}", f"before={before}")
+    assert change["category"] == says
+    gained = now["value"] - before
+    assert change["parts"]["recovery_rate_percent"] == pytest.approx(100 * gained / (18 - before))
+
+
+def test_nothing_was_lacking_before_a_full_mjoa(capsys):
+    _, (_, change) = run(capsys, "mjoa", "answers=5,6,3,3", "before=18")
+    assert change["parts"]["recovery_rate_percent"] is None
