@@ -72,6 +72,9 @@ def inputs(id: str, *, as_json: bool) -> None:
                     "step": c.step,
                     "choices": c.choices,
                     "required": c.id in rule.needs,
+                    "also": [
+                        a.word for a in vocabulary.also_said() if a.concept == c.id and not a.choice
+                    ],
                 }
                 for c in found
             ]
@@ -108,8 +111,9 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     understood = intake.understood()
     if understood.problems:
         first = understood.problems[0]
+        hint = " Another unit is written behind the number." if "the unit or" in first.says else ""
         raise InputProblem(
-            f"{id}: cannot be scored. {first.says} See 'endplate score {id} --inputs'."
+            f"{id}: cannot be scored. {first.says}{hint} See 'endplate score {id} --inputs'."
         )
     _once(rule, understood.facts)
     grounds = evidence.shipped()
