@@ -21,6 +21,7 @@ from endplate.risk.points import (
     item,
     rows_of,
     scored,
+    worth,
 )
 from endplate.rules import rule
 from endplate.vocabulary import concept
@@ -133,7 +134,7 @@ def _weighted(what: str, patient: Patient, evidence: Evidence) -> Item:
     if fact is None:
         return Item(name=name, points=None, least=0.0, most=most, missing=(what,), rows=(row,))
     points = row.number * fact.number
-    return Item(name=name, points=points, least=points, most=points, because=(fact,), rows=(row,))
+    return worth(name, points, (fact,), (row,))
 
 
 def _best_grade(what: str) -> float:

@@ -18,6 +18,7 @@ from endplate.risk.points import (
     item,
     rows_of,
     scored,
+    worth,
 )
 from endplate.rules import rule
 
@@ -84,10 +85,7 @@ def _vertebral_body(patient: Patient, evidence: Evidence) -> Item:
         because = (collapse, involved)
         above = evidence.row("risk.sins.body.no_collapse_above_50_involved")
         met = above if above.met(involved.number) else None
-    given = points[category_of(met) or "none"]
-    return Item(
-        name="vertebral_body", points=given, least=given, most=given, because=because, rows=rows
-    )
+    return worth("vertebral_body", points[category_of(met) or "none"], because, rows)
 
 
 # -- survival -------------------------------------------------------------------------------------

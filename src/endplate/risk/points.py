@@ -47,6 +47,11 @@ class Item(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
 
 
+def worth(name: str, points: float, because: tuple[Fact, ...], rows: tuple[Row, ...]) -> Item:
+    """An item whose points are known."""
+    return Item(name=name, points=points, least=points, most=points, because=because, rows=rows)
+
+
 def item(
     score: str, what: str, patient: Patient, evidence: Evidence, *, ever: bool = False
 ) -> Item:
@@ -74,10 +79,7 @@ def by_answer(name: str, what: str, known: Known, rows: tuple[Row, ...]) -> Item
             name=name, points=None, least=min(yes, no), most=max(yes, no), because=known.because,
             missing=(what,), rows=rows,
         )  # fmt: skip
-    points = yes if known.yes else no
-    return Item(
-        name=name, points=points, least=points, most=points, because=known.because, rows=rows
-    )
+    return worth(name, yes if known.yes else no, known.because, rows)
 
 
 def listed(
@@ -156,8 +158,7 @@ def by_fact(name: str, what: str, fact: Fact | None, rows: tuple[Row, ...]) -> I
             name=name, points=None, least=min(possible), most=max(possible), missing=(what,),
             rows=rows,
         )  # fmt: skip
-    points = points_of(fact, rows)
-    return Item(name=name, points=points, least=points, most=points, because=(fact,), rows=rows)
+    return worth(name, points_of(fact, rows), (fact,), rows)
 
 
 def points_of(fact: Fact, rows: Iterable[Row]) -> float:
