@@ -117,6 +117,18 @@ class BodySite(Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
+class AlsoSaid(Struct, frozen=True, kw_only=True):
+    """A further word that a clinician types: for a concept, or, with `choice`, for its value.
+
+    Too short to mean the same thing everywhere (``body``, ``class``), a name of a concept holds
+    only among the inputs of one score. A word with ``=`` stands for name and value in one.
+    """
+
+    concept: str
+    choice: str = ""
+    word: str
+
+
 class AnswerCode(Struct, frozen=True, kw_only=True):
     """One coded answer to a question, such as a smoking status."""
 
@@ -203,6 +215,22 @@ T = TypeVar("T")
 def _lines(file: str, kind: type[T]) -> tuple[T, ...]:
     text = (_folder() / file).read_text(encoding="utf-8")
     return tuple(convert(line, kind) for line in csv.DictReader(text.splitlines()))
+
+
+@cache
+def also_said() -> tuple[AlsoSaid, ...]:
+    """The further words for the inputs of scores."""
+    return _lines("also_said.csv", AlsoSaid)
+
+
+@cache
+def _choices_said() -> Mapping[tuple[str, str], str]:
+    return {(a.concept, _joined(a.word)): a.choice for a in also_said() if a.choice}
+
+
+def choice_said(name: str, word: str) -> str:
+    """The choice of a concept that another word for it means; empty if there is none."""
+    return _choices_said().get((name, _joined(word)), "")
 
 
 @cache
@@ -319,18 +347,37 @@ def named_in(text: str, prefix: str) -> str | None:
 
 
 def ids_named(word: str, among: Iterable[str]) -> tuple[str, ...]:
-    """Those of `among` that a word names, however it is cased and joined (``ts_cl``: TS-CL)."""
-    wanted = _joined(word)
-    return tuple(
-        id
+    """Those of `among` that a word names, however it is cased and joined (``ts_cl``: TS-CL).
+
+    Where no name is met, a further word of the concept counts (`AlsoSaid`), then the words of a
+    name in another order (``motor_l3``).
+    """
+    among = tuple(among)
+    said: dict[str, list[str]] = {}
+    for also in also_said():
+        if not also.choice and also.concept in among:
+            said.setdefault(also.concept, []).append(also.word)
+    own = {
+        id: (id, id.partition(".")[2], id.rpartition(".")[2], concept(id).name, *concept(id).names)
         for id in among
-        if wanted
-        and wanted
-        in map(
-            _joined,
-            (id, id.partition(".")[2], id.rpartition(".")[2], concept(id).name, *concept(id).names),
-        )
-    )
+    }
+    tries = (
+        (_joined, own), (_joined, said),
+        (_words, {id: (*names, *said.get(id, ())) for id, names in own.items()}),
+    )  # fmt: skip
+    for told, names_of in tries:
+        wanted = told(word)
+        found = tuple(id for id, names in names_of.items() if wanted and wanted in map(told, names))
+        if found:
+            return found
+    return ()
+
+
+_FILLERS = frozenset({"of", "or", "and", "with", "at", "in", "the", "to"})
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z0-9]+", text.lower())) - _FILLERS
 
 
 def _joined(word: str) -> str:

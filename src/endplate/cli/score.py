@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,8 +14,8 @@ from endplate import evidence, rules, vocabulary
 from endplate.cli.main import print_json
 from endplate.cli.output import console, overrides_table, table
 from endplate.exchange.intake import Intake
-from endplate.facts import Fact, InputProblem
-from endplate.findings import Finding, Status
+from endplate.facts import Fact, InputProblem, Side
+from endplate.findings import AnyFinding, Finding, Status
 from endplate.posture import Posture
 from endplate.record import PatientRecord
 from endplate.rules import Rule
@@ -22,6 +23,23 @@ from endplate.vocabulary import Concept
 
 _POSTURE = "imaging.posture"
 _SOURCE = "typed"
+# Scores by an abbreviation, or by a word that their id has not.
+_ALSO_CALLED = {
+    "cci": "charlson", "charlson_comorbidity_index": "charlson", "clin_asd_fi": "asd_fi_clinical",
+    "hicks_short": "hicks", "roland_morris": "rmdq", "oswestry": "odi", "glucose": "risk.glucose",
+    "nrs_back": "nrs_pain", "nrs_leg": "nrs_pain", "l3_smi": "sarcopenia",
+    "skeletal_muscle_index": "sarcopenia",
+}  # fmt: skip
+# Units as they are written at the end of a name.
+_UNITS = {
+    "_g_l": "g/L", "_g_dl": "g/dL", "_mg_dl": "mg/dL", "_mmol_l": "mmol/L", "_percent": "%",
+    "_kg": "kg", "_cm": "cm", "_m": "m", "_per_mm3": "/uL", "_per_ul": "/uL", "_years": "a",
+    "_mg_l": "mg/L", "_umol_l": "umol/L", "_hu": "[hnsf'U]", "_mm": "mm", "_deg": "deg",
+}  # fmt: skip
+_FAR = 10  # so many times outside the usual a number alone is taken for one in another unit
+_PROFILE = ("profile", "state", "health_state")  # answers without commas: 21232
+_BEFORE = ("before", "baseline", "previous")
+_SIDES: tuple[Side, ...] = ("left", "right")
 
 
 def list_all(*, as_json: bool) -> None:
@@ -54,6 +72,9 @@ def inputs(id: str, *, as_json: bool) -> None:
                     "step": c.step,
                     "choices": c.choices,
                     "required": c.id in rule.needs,
+                    "also": [
+                        a.word for a in vocabulary.also_said() if a.concept == c.id and not a.choice
+                    ],
                 }
                 for c in found
             ]
@@ -78,14 +99,23 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     """Print what a score or rule says of the values given."""
     rule = _rule(id)
     intake = Intake(today=on)
-    for pair in _items(rule, given):
-        _take(rule, pair, on, intake)
+    pairs = _items(rule, given)
+    earlier = [
+        pair for pair in pairs
+        if (name := pair.partition("=")[0]) in _BEFORE
+        and not vocabulary.ids_named(name, rule.reads)
+    ]  # fmt: skip
+    for pair in pairs:
+        if pair not in earlier:
+            _take(rule, pair, on, intake)
     understood = intake.understood()
     if understood.problems:
         first = understood.problems[0]
+        hint = " Another unit is written behind the number." if "the unit or" in first.says else ""
         raise InputProblem(
-            f"{id}: cannot be scored. {first.says} See 'endplate score {id} --inputs'."
+            f"{id}: cannot be scored. {first.says}{hint} See 'endplate score {id} --inputs'."
         )
+    _once(rule, understood.facts)
     grounds = evidence.shipped()
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)
@@ -95,6 +125,8 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     findings = rule(asked, grounds) or (_nothing_to_score(rule, record.facts),)
     if assumed:
         findings = tuple(replace(f, assumed=(*f.assumed, *assumed)) for f in findings)
+    if earlier:
+        findings += _changed(rule, earlier, findings[0], grounds)
     if as_json:
         print_json(facts=record.facts, findings=findings, overrides=grounds.overrides)
         return
@@ -111,6 +143,36 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
             out.print(f"  the clinic's own: {name}", markup=False)
     if grounds.overrides:
         out.print(overrides_table(grounds))
+
+
+def _changed(
+    rule: Rule, earlier: list[str], now: AnyFinding, grounds: evidence.Evidence
+) -> tuple[Finding, ...]:
+    """What changed since an earlier score of the same instrument, which was typed as well."""
+    from endplate.questionnaires.change import Measured, change
+    from endplate.questionnaires.instrument import instruments
+
+    instrument = instruments().get(rule.scores)
+    name = earlier[0].partition("=")[0]
+    if instrument is None or not instrument.score or len(earlier) > 1:
+        raise InputProblem(
+            f"{name}: is no input of {rule.scores or rule.id}. One earlier score is taken, by "
+            f"instruments that have one. Leave {name} out."
+        )
+    concept = vocabulary.concept(instrument.score)
+    intake = Intake()
+    before = intake.take(
+        concept, earlier[0].partition("=")[2], unit=concept.unit, source=_SOURCE
+    )  # fmt: skip
+    if before is None:
+        says = intake.understood().problems[0].says
+        raise InputProblem(f"{rule.scores}: the change cannot be said. {says} Correct {name}.")
+    found = change(
+        instrument.id, instrument.title,
+        Measured(scales={"total": before.number}, on=None, because=(before,)),
+        Measured(scales={"total": now.value}, on=None, because=now.because), grounds,
+    )  # fmt: skip
+    return () if found is None else (found,)
 
 
 def _standing(rule: Rule, given: Iterable[Fact], on: date) -> tuple[Fact, ...]:
@@ -138,10 +200,23 @@ def _nothing_to_score(rule: Rule, given: Iterable[Fact]) -> Finding:
 def _rule(id: str) -> Rule:
     found = {r.id: r for r in rules.find()} | {r.scores: r for r in rules.find() if r.scores}
     plain = re.sub(r"[^a-z0-9.]+", "_", id.lower())  # GAP, SRS-Schwab
+    plain = _ALSO_CALLED.get(plain, plain)
     if plain in found:
         return found[plain]
     words = set(plain.split("_"))
     alike = [r.scores for r in found.values() if r.scores and words & set(r.scores.split("_"))]
+    # NRS-2002 is nrs2002; the modified Bauer score, or Bauer alone, is bauer_modified.
+    joined = {r.scores for r in found.values() if plain.replace("_", "") == _without_gaps(r)}
+    whole = joined or {name for name in alike if words <= set(name.split("_"))}
+    if len(whole) == 1:
+        return found[whole.pop()]
+    cannot = next(
+        (n for n in evidence.shipped().not_implementable if n.name.rstrip("0123456789") == plain),
+        None,
+    )
+    if cannot is not None:
+        instead = f" Instead: {cannot.instead}" if cannot.instead else ""
+        raise InputProblem(f"{id}: is known and not built in. {cannot.reason}{instead}")
     near = *alike, *vocabulary.nearest(plain, found)
     hint = f" Nearest: {', '.join(dict.fromkeys(near))}." if near else ""
     raise InputProblem(
@@ -149,33 +224,47 @@ def _rule(id: str) -> Rule:
     )
 
 
+def _without_gaps(rule: Rule) -> str:
+    return rule.scores.replace("_", "")
+
+
 def _items(rule: Rule, given: list[str]) -> list[str]:
     """The pairs given, with ``answers=1,0,,3`` as the items of a questionnaire; blanks stay out."""
-    items = sum(what.rpartition(".")[2].startswith("item") for what in rule.reads)
+    items = next(n for n in count() if not vocabulary.ids_named(f"item{n + 1}", rule.reads))
     found = []
     for pair in given:
-        if not items or not pair.startswith("answers="):
+        name, _, written = pair.partition("=")
+        if not items or name not in ("answers", *_PROFILE):
             found.append(pair)
             continue
-        answers = pair.removeprefix("answers=").split(",")
+        answers = written.split(",") if name == "answers" else list(written)
         if len(answers) > items:
             raise InputProblem(
                 f"{rule.scores}: cannot be scored. It has {items} items; {len(answers)} answers "
                 f"were given. Leave a blank between commas for an item without an answer."
             )
         found += [f"item{n}={answer}" for n, answer in enumerate(answers, 1)]
-    named = [pair.partition("=")[0] for pair in found if pair.partition("=")[2].strip()]
-    twice = next((name for name in named if named.count(name) > 1), None)
-    if items and twice:
-        raise InputProblem(
-            f"{rule.scores}: cannot be scored. Each input is given once; {twice} was given twice. "
-            f"Keep one of them."
-        )
     return found
 
 
+def _once(rule: Rule, facts: Iterable[Fact]) -> None:
+    """Refuse what was given twice, under one name or under two: one of them is a slip."""
+    seen = set()
+    for fact in facts:
+        place = (fact.what, fact.level, fact.side)
+        if place in seen:
+            raise InputProblem(
+                f"{rule.scores or rule.id}: cannot be scored. Each input is given once; "
+                f"{fact.what} was given twice. Keep one of them."
+            )
+        seen.add(place)
+
+
 def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
-    """One ``key=value``: a concept's id, its last word or a name, with ``@L1`` for a level."""
+    """One ``key=value``: a concept's id, its last word or a name, with ``@L1`` for a level.
+
+    The unit may stand behind the value or the name (``albumin_g_l=35``), a side behind the name.
+    """
     key, equals, text = pair.partition("=")
     if not equals:
         raise InputProblem(
@@ -183,20 +272,60 @@ def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
             f"'endplate score {rule.scores or rule.id} --inputs'."
         )
     name, _, level = key.partition("@")
-    matching = [name] if name in rule.reads else vocabulary.ids_named(name, rule.reads)
-    if len(matching) != 1:
-        near = ", ".join(matching or vocabulary.nearest(name, rule.reads)) or ", ".join(rule.reads)
-        raise InputProblem(
-            f"{name}: is {'ambiguous' if matching else 'no input'} of {rule.scores or rule.id}. "
-            f"It reads {near}. Write one of these."
-        )
-    concept = vocabulary.concept(matching[0])
-    value, unit = text.strip(), concept.unit
+    value = text.strip()
+    what, choice, unit, side = _meant(rule, name, value)
+    concept = vocabulary.concept(what)
+    value, unit = choice or value, unit or concept.unit
     if concept.kind == "number" and " " in value:
         value, unit = value.split(None, 1)
     if not value:
         return  # left blank: missing, and never a value
-    intake.take(
+    fact = intake.take(
         concept, value, unit=unit, on=None if concept.kind == "date" else on,
-        level=level or None, source=_SOURCE,
+        level=level or None, side=side, source=_SOURCE,
     )  # fmt: skip
+    if fact is not None and value == text.strip() and unit == concept.unit:
+        _refuse_another_unit(key, fact, concept)
+
+
+def _refuse_another_unit(key: str, fact: Fact, concept: Concept) -> None:
+    """Refuse a number typed without a unit that lies so far out that it has another one.
+
+    Lymphocytes of 450, per cubic millimetre, would count as a high number of thousands.
+    """
+    if concept.usual is None:
+        return
+    low, high = concept.usual
+    if not low / _FAR <= fact.number <= high * _FAR:
+        raise InputProblem(
+            f"{key}: cannot be taken without its unit. A number alone is in {concept.unit}, in "
+            f"which this one would be very unusual. Write the unit behind it: "
+            f"'{key}=NUMBER UNIT'."
+        )
+
+
+def _meant(rule: Rule, name: str, value: str) -> tuple[str, str, str, Side | None]:
+    """The input that a name stands for; the choice, the unit and the side that it says as well."""
+    if name in rule.reads:
+        return name, "", "", None
+    for what in rule.reads:
+        choice = vocabulary.choice_said(what, f"{name}={value}")
+        if choice:
+            return what, choice, "", None
+    found = vocabulary.ids_named(name, rule.reads)
+    if len(found) == 1:
+        return found[0], "", "", None
+    for ending, unit in _UNITS.items():
+        there = vocabulary.ids_named(name.removesuffix(ending), rule.reads)
+        numbers = [what for what in there if vocabulary.concept(what).kind == "number"]
+        if name.endswith(ending) and len(numbers) == 1:
+            return numbers[0], "", unit, None
+    for side in _SIDES:
+        there = vocabulary.ids_named(name.removesuffix(f"_{side}"), rule.reads)
+        if name.endswith(f"_{side}") and len(there) == 1:
+            return there[0], "", "", side
+    near = ", ".join(found or vocabulary.nearest(name, rule.reads)) or ", ".join(rule.reads)
+    raise InputProblem(
+        f"{name}: is {'ambiguous' if found else 'no input'} of {rule.scores or rule.id}. "
+        f"It reads {near}. Write one of these."
+    )

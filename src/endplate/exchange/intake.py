@@ -188,7 +188,7 @@ class Intake:
                 self.problem(
                     "fact.not_plausible",
                     f"{concept.name}: lies outside {low:g} to {high:g}{unit_said} and was "
-                    f"not used; the unit or the value is wrong.",
+                    f"not used; the {'unit or the ' if unit_said else ''}value is wrong.",
                     where,
                     (
                         "Check the unit first: a result in another unit is the usual cause.",
@@ -221,12 +221,14 @@ class Intake:
         taken: Value | None = None
         if concept.kind == "yes_no":
             word = str(value).strip().lower()
+            word = vocabulary.choice_said(concept.id, word) or word
             taken = True if value is True or word in YES else None
             taken = False if value is False or word in NO else taken
             wrong = "needs yes or no"
         elif concept.kind == "category":
             word = str(value).strip().lower().replace(" ", "_").replace("-", "_")
-            taken = word if word in concept.choices else None
+            said = vocabulary.choice_said(concept.id, word)
+            taken = word if word in concept.choices else said or None
             wrong = f"needs one of {', '.join(concept.choices)}"
         elif concept.kind == "date":
             taken = _iso(value)

@@ -56,7 +56,7 @@ def change(
         tail = "" if scale == "total" else f"{scale}_"
         parts[f"{tail}before"], parts[f"{tail}after"] = round(one, 6), round(other, 6)
         parts[f"{tail}absolute"] = round(other - one, 6)
-        parts[f"{tail}relative_percent"] = round(100 * (other - one) / one, 6) if one else None
+        parts[f"{tail}relative_percent"] = _percent(one, other)
     positions, category = [], None
     for row, line in _lines(rows):
         if line["scale"] not in both:
@@ -108,7 +108,12 @@ def _reached(line: Mapping[str, Any], gained: float, one: float, other: float) -
         return bool(other <= line["at_most"] if "at_most" in line else other >= line["at_least"])
     if line["kind"] == "absolute":
         return _at_least(gained, line["by"])
-    return _at_least(100 * gained / one, line["by"]) if one else None
+    return _at_least(100 * gained / one, line["by"]) if one > 0 else None
+
+
+def _percent(one: float, other: float) -> float | None:
+    """The change in percent; a score of nothing or less (EQ-5D) is no base for one."""
+    return round(100 * (other - one) / one, 6) if one > 0 else None
 
 
 def _at_least(gained: float, by: float) -> bool:
@@ -117,7 +122,8 @@ def _at_least(gained: float, by: float) -> bool:
 
 
 def _worse(line: Mapping[str, Any], gained: float, one: float) -> str:
-    worse = _reached(line, -gained, one, one)
+    least = {**line, "by": line.get("worse_by", line["by"])}
+    worse = _reached(least, -gained, one, one)
     return "worse" if worse else "no_important_change"
 
 
@@ -128,7 +134,11 @@ def _said(line: Mapping[str, Any], reached: bool | None) -> str:
         "absolute": lambda: f"a gain of {line['by']:g}",
         "relative": lambda: f"a gain of {line['by']:g}{unit}",
     }[line["kind"]]()
-    answer = {True: "reached", False: "not reached", None: "cannot be said from a score of 0"}
+    answer = {
+        True: "reached",
+        False: "not reached",
+        None: "cannot be said from a score of 0 or less",
+    }
     scale = "" if line["scale"] == "total" else f" in {line['scale'].replace('_', ' ')}"
     return f"{size}{scale}: {answer[reached]}"
 

@@ -48,6 +48,11 @@ class Instrument(Struct, frozen=True, kw_only=True):
         return _items(self.id)
 
     @property
+    def title(self) -> str:
+        """What it is called in a sentence: its name as the items have it."""
+        return vocabulary.concept(self.items[0]).name.partition(", item")[0]
+
+    @property
     def score(self) -> str:
         """The concept of its score, empty where it has no one score."""
         name = f"questionnaire.{self.id}.score"

@@ -175,12 +175,7 @@ def _changed(
     before, after = (
         Measured(scales=s.scales, on=s.form.on, because=s.form.because) for s in (earlier, newest)
     )
-    return change(instrument.id, _name(instrument), before, after, evidence)
-
-
-def _name(instrument: Instrument) -> str:
-    """What it is called in a sentence: its name as the items have it."""
-    return vocabulary.concept(instrument.items[0]).name.partition(", item")[0]
+    return change(instrument.id, instrument.title, before, after, evidence)
 
 
 def _finding(
@@ -206,7 +201,7 @@ def _finding(
         category = _either_way(instrument, scored, bands)
     unit = "%" if has_total and of.scale and of.scale["total"].how == "percent" else "1"
     return Finding(
-        says=_says(_name(instrument), scored, value, unit, category, unknown=unknown),
+        says=_says(instrument.title, scored, value, unit, category, unknown=unknown),
         status=Status.UNKNOWN if unknown else Status.ANSWERED,
         value=None if value is None else round(value, 6),
         unit="" if value is None else unit,
@@ -386,14 +381,29 @@ def _readings(
 
 def _safety(
     instrument: Instrument, forms: list[Filled], patient: Patient, evidence: Evidence
-) -> Iterator[Recommendation]:
-    """The alert of an item that asks about harming oneself, by its newest answer."""
+) -> Iterator[AnyFinding]:
+    """The alert of an item that asks about harming oneself, by its newest answer.
+
+    A newest form that leaves it blank has not said no.
+    """
     number = key(instrument.id).safety_item
     if number is None:
         return
     item = instrument.items[number - 1]
     answers = [form.items[item] for form in forms if item in form.items]
     limit = evidence.row(f"questionnaires.{instrument.id}.safety")
+    if forms[0].items and item not in forms[0].items:
+        yield Finding(
+            says=f"Item {number} of the {instrument.title}, which asks about self-harm, was left "
+            "blank, which does not mean no: ask it.",
+            about="safety_blank",
+            status=Status.UNKNOWN,
+            because=forms[0].because,
+            missing=(item,),
+            rests_on=(limit,),
+            stage=Stage.RED_FLAGS,
+            urgency=Urgency.SOON,
+        )
     if not answers or not limit.met(answers[0].number):
         return
     recent = evidence.row(f"questionnaires.{instrument.id}.safety_days")
@@ -402,7 +412,7 @@ def _safety(
     now = recent.met(days)
     when = "" if fact.on is None else f" on {fact.on.isoformat()}"
     yield Recommendation(
-        says=f"Item {number} of the {_name(instrument)}, which asks about self-harm, was "
+        says=f"Item {number} of the {instrument.title}, which asks about self-harm, was "
         f"answered above 0{when}.",
         about="safety",
         action="Talk with the person today: ask about thoughts of suicide, plans and means, and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import date
 
 from msgspec.structs import replace
@@ -11,45 +12,96 @@ from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Position, Status
 from endplate.record import Patient
-from endplate.risk.points import Item, any_known, by_fact, item, rows_of, scored
+from endplate.risk.points import (
+    Item,
+    any_known,
+    band,
+    by_fact,
+    category_of,
+    item,
+    rows_of,
+    scored,
+    worth,
+)
 from endplate.rules import rule
 from endplate.vocabulary import concept
 
 # -- myelopathy -----------------------------------------------------------------------------------
 
-_FORM = "mjoa.form"
+_FORM, _EARLIER = "mjoa.form", "mjoa.earlier_score"
 _MJOA = ("mjoa.upper_limb_motor", "mjoa.lower_limb_motor", "mjoa.upper_limb_sensory",
          "mjoa.sphincter")  # fmt: skip
 
 
-@rule("risk.mjoa", reads=(*_MJOA, _FORM), scores="mjoa", needs=_MJOA)
-def mjoa(patient: Patient, evidence: Evidence) -> Finding | None:
+@rule("risk.mjoa", reads=(*_MJOA, _FORM, _EARLIER), scores="mjoa", needs=_MJOA)
+def mjoa(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     """Modified Japanese Orthopaedic Association score of 18 points: how severe a myelopathy is.
 
-    Source      items as a page restates them, bands of Tetreault 2017 (risk.mjoa.*)
+    With an earlier score: what changed, and how much of what was lacking came back.
+
+    Source      items as a page restates them, bands of Tetreault 2017, important change of
+                Tetreault 2015 as restated (risk.mjoa.*)
     Population  adults with degenerative cervical myelopathy
     Not for     the form of 17 points, whose items and limits are others
     """
     if not any_known(patient, _MJOA):
-        return None
+        return
     form = patient.latest(_FORM)
     if form is not None and form.value == "17_points":
-        return Finding(
+        yield Finding(
             says="The items are of the form of 17 points: the bands of the 18 points do not hold "
             "for it.",
             status=Status.NOT_APPLICABLE,
             because=(form,),
             rests_on=(evidence.row("risk.mjoa.form"),),
         )
+        return
     items = [item("risk.mjoa", what, patient, evidence) for what in _MJOA]
     rows = (evidence.row("risk.mjoa.form"),)
     upper = items[0]
     told = form is not None or upper.points == upper.rows[0].number  # the other form ends lower
     taken = Fact(what=_FORM, value="18_points", on=patient.on, source="not stated")
-    return scored(
+    found = scored(
         "mJOA of 18 points:", "risk.mjoa", items, evidence, rows=rows,
         assumed=() if told else (taken,),
     )  # fmt: skip
+    yield found
+    earlier = patient.latest(_EARLIER)
+    if earlier is not None and found.value is not None:
+        yield _mjoa_change(earlier, found, found.value, evidence)
+
+
+def _mjoa_change(earlier: Fact, found: Finding, now: float, evidence: Evidence) -> Finding:
+    """What changed since an earlier score; how much is important depends on where it began."""
+    before, gained = earlier.number, now - earlier.number
+    important, full = (evidence.row(f"risk.mjoa.change.{n}") for n in ("important", "recovery"))
+    severity = category_of(band("risk.mjoa", before, evidence))
+    by = next((x["points"] for x in important.table if x["before"] == severity), None)
+    lacking = full.number - before
+    recovery = round(100 * gained / lacking, 6) if lacking else None
+    category = None
+    if by is not None:
+        category = "improved" if gained >= by else "worse" if -gained >= by else None
+        category = category or "no_important_change"
+    told = f", {recovery:.0f} % of what was lacking" if recovery is not None and gained > 0 else ""
+    verdict = f": {category.replace('_', ' ')}" if category else ""
+    return Finding(
+        says=f"The mJOA went from {before:g} to {now:g}{told}{verdict}.",
+        about="change",
+        value=gained,
+        unit="1",
+        category=category,
+        parts={
+            "before": before,
+            "after": now,
+            "absolute": gained,
+            "relative_percent": round(100 * gained / before, 6) if before else None,
+            "recovery_rate_percent": recovery,
+            "important_from": by,
+        },
+        because=(earlier, *found.because),
+        rests_on=(important, full, *evidence.under("risk.mjoa.total.")),
+    )
 
 
 # -- walking after an injury ----------------------------------------------------------------------
@@ -82,7 +134,7 @@ def _weighted(what: str, patient: Patient, evidence: Evidence) -> Item:
     if fact is None:
         return Item(name=name, points=None, least=0.0, most=most, missing=(what,), rows=(row,))
     points = row.number * fact.number
-    return Item(name=name, points=points, least=points, most=points, because=(fact,), rows=(row,))
+    return worth(name, points, (fact,), (row,))
 
 
 def _best_grade(what: str) -> float:

@@ -18,6 +18,7 @@ from endplate.risk.points import (
     item,
     rows_of,
     scored,
+    worth,
 )
 from endplate.rules import rule
 
@@ -84,10 +85,7 @@ def _vertebral_body(patient: Patient, evidence: Evidence) -> Item:
         because = (collapse, involved)
         above = evidence.row("risk.sins.body.no_collapse_above_50_involved")
         met = above if above.met(involved.number) else None
-    given = points[category_of(met) or "none"]
-    return Item(
-        name="vertebral_body", points=given, least=given, most=given, because=because, rows=rows
-    )
+    return worth("vertebral_body", points[category_of(met) or "none"], because, rows)
 
 
 # -- survival -------------------------------------------------------------------------------------
@@ -167,10 +165,11 @@ def bauer_modified(patient: Patient, evidence: Evidence) -> Finding | None:
 
 
 _WALKS, _ALBUMIN = "function.independent_ambulation", "lab.albumin"
-_NESMS = (*_BAUER, _WALKS, _ALBUMIN)
+_STATED = "tumour.bauer_modified"
+_NESMS = (_WALKS, _ALBUMIN)
 
 
-@rule("risk.nesms", reads=_NESMS, scores="nesms", needs=_NESMS)
+@rule("risk.nesms", reads=(*_BAUER, _STATED, *_NESMS), scores="nesms", needs=_NESMS)
 def nesms(patient: Patient, evidence: Evidence) -> Finding | None:
     """New England Spinal Metastasis Score: survival for a year, 0 to 3 points.
 
@@ -179,12 +178,14 @@ def nesms(patient: Patient, evidence: Evidence) -> Finding | None:
     Population  adults with metastases of the spine, operated on or not
     Not for     stability of the spine, which SINS tells
     """
-    if not any_known(patient, (*_BAUER, _WALKS)):
+    if not any_known(patient, (*_BAUER, _STATED, _WALKS)):
         return None
-    bauer = _bauer_items(patient, evidence)
+    bauer, stated = _bauer_items(patient, evidence), patient.latest(_STATED)
     ends = (sum(i.least for i in bauer), sum(i.most for i in bauer))
     missing = tuple(dict.fromkeys(what for i in bauer for what in i.missing))
     because = tuple(dict.fromkeys(f for i in bauer for f in i.because))
+    if missing and stated is not None:  # its own items go before a score that was noted
+        ends, missing, because = (stated.number, stated.number), (), (stated,)
     favourable = tuple(evidence.row("risk.nesms.bauer_from").met(end) for end in ends)
     answer = "unknown" if len(set(favourable)) > 1 else "yes" if favourable[0] else "no"
     rows = rows_of("risk.nesms", "bauer", evidence)

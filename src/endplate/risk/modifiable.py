@@ -56,7 +56,7 @@ def anaemia(patient: Patient, evidence: Evidence) -> AnyFinding | None:
         )  # fmt: skip
     if not met.pop():
         return Finding(
-            says=f"{told}: no anaemia.", value=found.number, unit="g/dL", category="none",
+            says=f"{told}: no anaemia.", value=round(found.number, 6), unit="g/dL", category="none",
             because=(found, *because), missing=age_asked(patient), rests_on=every,
         )  # fmt: skip
     severe = evidence.row("risk.anaemia.severe").met(found.number)
@@ -64,7 +64,7 @@ def anaemia(patient: Patient, evidence: Evidence) -> AnyFinding | None:
         says=f"{told}: {'severe ' if severe else ''}anaemia.",
         action="Look for the cause of the anaemia, and treat it before an elective operation.",
         who="surgeon or general practitioner",
-        value=found.number,
+        value=round(found.number, 6),
         unit="g/dL",
         category="severe" if severe else "anaemia",
         because=(found, *because),
@@ -128,8 +128,8 @@ def hba1c(patient: Patient, evidence: Evidence) -> AnyFinding | None:
     if not warn.met(found.number):
         return Finding(
             says=f"{told}: not above {warn.number:g} %.",
-            value=found.number, unit="%", category="not_raised", because=(found,), rests_on=rows,
-            positions=positions,
+            value=round(found.number, 6), unit="%", category="not_raised", because=(found,),
+            rests_on=rows, positions=positions,
         )  # fmt: skip
     elective = patient.has("intent.elective")
     wait = delay.met(found.number) and not elective.no
@@ -142,9 +142,9 @@ def hba1c(patient: Patient, evidence: Evidence) -> AnyFinding | None:
             else "Improve the control of sugar around the operation."
         ),
         who="surgeon with whoever treats the diabetes",
-        value=found.number,
+        value=round(found.number, 6),
         unit="%",
-        category="delay" if delay.met(found.number) else "warn",
+        category="delay" if wait else "warn",
         because=(found, *elective.because),
         missing=("intent.elective",) if wait and elective.unknown else (),
         rests_on=rows,
@@ -182,7 +182,7 @@ def glucose(patient: Patient, evidence: Evidence) -> Finding | None:
     told = f"Glucose {highest.number:.0f} mg/dL on the day of the operation"
     return Finding(
         says=f"{told}: {f'{met.text} went with more trouble' if met else 'not raised'}.",
-        value=highest.number,
+        value=round(highest.number, 6),
         unit="mg/dL",
         category=category,
         because=(highest,),

@@ -37,6 +37,7 @@ from endplate.risk.points import (
     points_of,
     rows_of,
     scored,
+    worth,
 )
 from endplate.rules import Rule, rule
 
@@ -114,7 +115,7 @@ def _loss(patient: Patient, evidence: Evidence) -> Item:
     by_month = evidence.under(f"{_SCREEN}.loss.months.")
     rows = (above, severe, *by_month)
     if loss is not None and not above.met(loss.number):
-        return Item(name="weight_loss", points=0.0, least=0.0, most=0.0, because=(loss,), rows=rows)
+        return worth("weight_loss", 0.0, (loss,), rows)
     most = float(severe.table[0]["points"])
     met = [row for row in by_month if months is not None and row.met(months.number)]
     if loss is None or not met:
@@ -127,9 +128,7 @@ def _loss(patient: Patient, evidence: Evidence) -> Item:
         )  # fmt: skip
     points = most if severe.met(loss.number) else float(met[0].table[0]["points"])
     because = (loss,) if months is None else (loss, months)
-    return Item(
-        name="weight_loss", points=points, least=points, most=points, because=because, rows=rows
-    )
+    return worth("weight_loss", points, because, rows)
 
 
 def _eaten(eaten: Fact | None, evidence: Evidence) -> Item:
@@ -143,15 +142,10 @@ def _mass(patient: Patient, evidence: Evidence) -> Item:
     by_mass = by_fact("body_mass_index", BODY_MASS_INDEX, mass, rows)
     if impaired.no or by_mass.most == 0:
         because = (*by_mass.because, *impaired.because)
-        return Item(
-            name="body_mass_index", points=0.0, least=0.0, most=0.0, because=because, rows=rows
-        )
+        return worth("body_mass_index", 0.0, because, rows)
     if impaired.yes and mass is not None:
-        points = points_of(mass, rows)
-        return Item(
-            name="body_mass_index", points=points, least=points, most=points,
-            because=(mass, *impaired.because), rows=rows,
-        )  # fmt: skip
+        because = (mass, *impaired.because)
+        return worth("body_mass_index", points_of(mass, rows), because, rows)
     missing = (*by_mass.missing, *((_IMPAIRED,) if impaired.unknown else ()))
     return Item(
         name="body_mass_index", points=None, least=0.0, most=by_mass.most,

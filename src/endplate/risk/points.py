@@ -47,6 +47,11 @@ class Item(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
 
 
+def worth(name: str, points: float, because: tuple[Fact, ...], rows: tuple[Row, ...]) -> Item:
+    """An item whose points are known."""
+    return Item(name=name, points=points, least=points, most=points, because=because, rows=rows)
+
+
 def item(
     score: str, what: str, patient: Patient, evidence: Evidence, *, ever: bool = False
 ) -> Item:
@@ -74,10 +79,7 @@ def by_answer(name: str, what: str, known: Known, rows: tuple[Row, ...]) -> Item
             name=name, points=None, least=min(yes, no), most=max(yes, no), because=known.because,
             missing=(what,), rows=rows,
         )  # fmt: skip
-    points = yes if known.yes else no
-    return Item(
-        name=name, points=points, least=points, most=points, because=known.because, rows=rows
-    )
+    return worth(name, yes if known.yes else no, known.because, rows)
 
 
 def listed(
@@ -156,8 +158,7 @@ def by_fact(name: str, what: str, fact: Fact | None, rows: tuple[Row, ...]) -> I
             name=name, points=None, least=min(possible), most=max(possible), missing=(what,),
             rows=rows,
         )  # fmt: skip
-    points = points_of(fact, rows)
-    return Item(name=name, points=points, least=points, most=points, because=(fact,), rows=rows)
+    return worth(name, points_of(fact, rows), (fact,), rows)
 
 
 def points_of(fact: Fact, rows: Iterable[Row]) -> float:
@@ -237,8 +238,8 @@ def scored(
     low, high = band(score, lowest, evidence), band(score, highest, evidence)
     if missing:
         there |= {"lowest_possible": round(lowest, 6), "highest_possible": round(highest, 6)}
-        told = f"{title} cannot be given: {named(missing)} not known. From {lowest:g} to "
-        told += f"{highest:g} is still possible"
+        told = f"{title.rstrip(':')} cannot be given: {named(missing)} not known. "
+        told += f"From {lowest:g} to {highest:g} is still possible"
         if low is not None and low is high:
             there["category_either_way"] = category_of(low)
             told += f", and that is in any case {low.says}"
