@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from endplate.demo import radiographs
+from endplate.demo import genotype, radiographs
 from endplate.demo.person import BORN, SCANNED, case_toml, record_json
 from endplate.demo.phantom import demonstration
 from endplate.exchange import nifti
@@ -22,7 +22,8 @@ def write_case(folder: Path, seed: int = 0) -> None:
     """Write the demonstration case; the same seed gives the same bytes.
 
     ``record.json`` (FHIR R4), ``ct/`` (DICOM), ``mask.nii.gz`` (TotalSegmentator's labels), the
-    landmarks of two standing radiographs (CSV) and ``case.toml``.
+    landmarks of two standing radiographs (CSV), ``genotype.vcf`` with a laboratory's call beside it
+    (``cyp2d6.tsv``) and ``case.toml``.
 
     Raises
     ------
@@ -34,6 +35,8 @@ def write_case(folder: Path, seed: int = 0) -> None:
     with output_folder(folder) as draft:
         (draft / "record.json").write_bytes(record_json())
         (draft / "case.toml").write_text(case_toml(), encoding="utf-8")
+        (draft / "genotype.vcf").write_bytes(genotype.vcf())
+        (draft / "cyp2d6.tsv").write_bytes(genotype.outside_calls())
         for name, content in radiographs.files().items():
             (draft / name).write_bytes(content)
         write_series(

@@ -5,7 +5,8 @@ raised by degeneration, says normal; her CT, taken for the operation, says other
 is deformed and nobody wrote it down. Prednisolone lifts her fracture risk over the threshold
 that her FRAX result stays below. Her alendronate, a heart attack seven months ago, a kidney that
 is not quite well and an operation in eleven weeks decide what can be done, and her vitamin D was
-measured in the other unit.
+measured in the other unit. She takes tramadol with duloxetine and gabapentin, and her genes say how
+well two of her enzymes work. Her leg hurts, and her answers say how she is.
 """
 
 from __future__ import annotations
@@ -62,12 +63,25 @@ _CONDITIONS = (
     ("condition.lumbar_spinal_stenosis", 600),
     ("condition.spondylolisthesis", 600),
 )
-# Product text as a pharmacy writes it, days before the plan.
+# Product text as a pharmacy writes it, days before the plan, and how it is taken.
 _MEDICINES = (
-    ("Alendronic acid 70 MG Oral Tablet", 900),
-    ("Prednisolone 5 MG Oral Tablet", 1500),
-    ("Atorvastatin 40 MG Oral Tablet", 210),
-    ("Cholecalciferol 800 UNT Oral Capsule", 300),
+    ("Alendronic acid 70 MG Oral Tablet", 900, "1 tablet once a week"),
+    ("Prednisolone 5 MG Oral Tablet", 1500, "2 tablets once daily"),
+    ("Atorvastatin 40 MG Oral Tablet", 210, "1 tablet once daily"),
+    ("Cholecalciferol 800 UNT Oral Capsule", 300, "1 capsule once daily"),
+    ("Tramadol 50 MG Oral Capsule", 120, "1-2 capsules every 6 hours as needed"),
+    ("Duloxetine 60 MG Delayed Release Oral Capsule", 200, "1 capsule once daily"),
+    ("Gabapentin 300 MG Oral Capsule", 120, "1 capsule three times daily"),
+)
+# Instrument, days before the plan, answers in the order of its items; None is left blank.
+_FORMS: tuple[tuple[str, int, tuple[float | bool | None, ...]], ...] = (
+    ("odi", 380, (2, 1, 2, 3, 2, 3, 2, None, 2, 2)),
+    ("odi", 20, (3, 1, 3, 4, 2, 4, 2, None, 3, 3)),
+    ("start_back", 20, (True, True, True, True, False, False, True, False, True)),
+    ("phq9", 20, (1, 1, 2, 2, 1, 0, 1, 0, 0)),
+    ("gad7", 20, (1, 1, 1, 0, 0, 0, 1)),
+    ("dn4", 20, (True, False, True, True, False, True, False, True, False, False)),
+    ("eq5d5l", 20, (3, 2, 3, 4, 2)),
 )
 # What she answered: linkId (a concept's id) and answer.
 _ANSWERS: tuple[tuple[str, Any], ...] = (
@@ -84,12 +98,22 @@ _ANSWERS: tuple[tuple[str, Any], ...] = (
     ("condition.hereditary_osteosarcoma_risk", False),
     ("procedure.radiotherapy", False),
     ("condition.oesophageal_disease", False),
+    ("pain.presentation", "sciatica"),
+    ("pain.duration", 78.0),
+    ("pain.red_flag.cauda_equina", False),
+    ("pain.red_flag.spinal_infection", False),
+    ("pain.neuropathic.history_of_relevant_lesion", True),
+    ("pain.neuropathic.plausible_distribution", True),
+    ("pain.neuropathic.sensory_signs", True),
+    ("pain.nociplastic.regional", False),
+    ("pain.nociceptive.contribution", True),
+    ("questionnaire.eq5d5l.country", "england"),
 )
 
 
 def bundle() -> dict[str, Any]:
     """Her record as a FHIR R4 Bundle; the same on every call."""
-    resources = [_patient(), *_observations(), *_conditions(), *_medicines(), _answers()]
+    resources = [_patient(), *_observations(), *_conditions(), *_medicines(), _answers(), *_forms()]
     return {
         "resourceType": "Bundle",
         "type": "collection",
@@ -206,13 +230,14 @@ def _conditions() -> Iterable[dict[str, Any]]:
 
 
 def _medicines() -> Iterable[dict[str, Any]]:
-    for text, days in _MEDICINES:
+    for text, days, dosage in _MEDICINES:
         yield _resource(
             "MedicationStatement",
             text,
             status="active",
             medicationCodeableConcept={"text": text},
             effectivePeriod={"start": _ago(days)},
+            dosage=[{"text": dosage}],
         )
 
 
@@ -220,8 +245,11 @@ def _answers() -> dict[str, Any]:
     items = []
     for link, answer in _ANSWERS:
         name = vocabulary.concept(link).name
+        value: dict[str, Any]
         if isinstance(answer, bool):
-            value: dict[str, Any] = {"valueBoolean": answer}
+            value = {"valueBoolean": answer}
+        elif isinstance(answer, str):
+            value = {"valueString": answer}
         else:
             value = {"valueQuantity": _quantity(answer, vocabulary.concept(link).unit)}
         items.append({"linkId": link, "text": name, "answer": [value]})
@@ -233,3 +261,24 @@ def _answers() -> dict[str, Any]:
         authored=_ago(20),
         item=items,
     )
+
+
+def _forms() -> Iterable[dict[str, Any]]:
+    """Her answers to questionnaires, by the items' numbers; no form's wording."""
+    for instrument, days, answers in _FORMS:
+        items = [
+            {
+                "linkId": f"questionnaire.{instrument}.item{n}",
+                "answer": [{"valueBoolean" if isinstance(a, bool) else "valueDecimal": a}],
+            }
+            for n, a in enumerate(answers, 1)
+            if a is not None
+        ]
+        yield _resource(
+            "QuestionnaireResponse",
+            f"{instrument} {days}",
+            questionnaire=LOCAL_SYSTEM,
+            status="completed",
+            authored=_ago(days),
+            item=items,
+        )

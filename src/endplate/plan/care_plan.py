@@ -128,20 +128,25 @@ def arranged(findings: tuple[AnyFinding, ...], on: date, evidence: Evidence) -> 
     )
 
 
-_SUMMARY_LENGTH = 6
+_SUMMARY_LENGTH, _OF_ONE_ROOM = 8, 5
 
 
 def _summary(findings: tuple[AnyFinding, ...]) -> tuple[str, ...]:
     """The sentences that a surgeon with one minute should read.
 
     Emergencies come first, then what its rule calls a headline, in the rules' order; the first
-    headline, the verdict, is there whatever its urgency.
+    headline, the verdict, is there whatever its urgency. No room takes the whole of it.
     """
     place = _headlines()
     emergencies = [f for f in findings if f.urgency is Urgency.EMERGENCY]
     headlines = sorted((f for f in findings if f.rule in place), key=lambda f: place[f.rule])
     pressing = [f for f in headlines if f.urgency is Urgency.SOON or place[f.rule] == 1]
-    return tuple(dict.fromkeys(f.says for f in (*emergencies, *pressing)))[:_SUMMARY_LENGTH]
+    told: dict[str, str] = {}  # a sentence and its room
+    for finding in (*emergencies, *pressing):
+        room = finding.rule.partition(".")[0]
+        if finding in emergencies or [*told.values()].count(room) < _OF_ONE_ROOM:
+            told.setdefault(finding.says, room)
+    return tuple(told)[:_SUMMARY_LENGTH]
 
 
 def _open_questions(findings: tuple[AnyFinding, ...]) -> tuple[OpenQuestion, ...]:

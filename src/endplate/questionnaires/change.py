@@ -162,7 +162,9 @@ def _sentence(
         percent = parts[f"{tail}relative_percent"]
         relative = f" ({percent:+.0f} %)" if isinstance(percent, float) else ""
         said = "" if scale == "total" else f"{scale.replace('_', ' ')} "
-        told.append(f"{said}from {parts[f'{tail}before']:g} to {parts[f'{tail}after']:g}{relative}")
+        told.append(
+            f"{said}from {parts[f'{tail}before']:.3g} to {parts[f'{tail}after']:.3g}{relative}"
+        )
     verdict = f": {category.replace('_', ' ')}" if category else ""
     days = f"{day(before)} and{day(after)}" if before.on and after.on else ""
     between = f", between the answers{days}" if days else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from endplate.report.alignment import Section
 from endplate.report.bone import bone_panels
 from endplate.report.charts import ladder, ladder_table
 from endplate.report.geometry import geometry_tables
+from endplate.report.rooms import rooms
 from endplate.report.values import fact_value
 from endplate.rules import rows_of
 
@@ -92,7 +94,7 @@ def html(report: ReportInput, *, unfolded: bool = False) -> str:
     panels = bone_panels(patient, report.evidence)
     by_key = {f.key: f for f in report.findings}
     stages = [
-        (title, [by_key[k] for k in report.plan.stages[stage.value]])
+        (stage.value, title, [by_key[k] for k in report.plan.stages[stage.value]])
         for stage, title in STAGES.items()
     ]
     return template("report.html.j2").render(
@@ -100,11 +102,12 @@ def html(report: ReportInput, *, unfolded: bool = False) -> str:
         version=__version__,
         patient=patient,
         banner=_banner(report),
-        stages=[(title, found) for title, found in stages if found],
+        stages=[one for one in stages if one[-1]],
         chart=Markup(ladder(panels)) if panels else "",  # our own SVG, its texts escaped there
         chart_table=ladder_table(panels),
         drawn={f.name: Markup(f.svg) for f in report.alignment.figures} if report.alignment else {},
         geometry=geometry_tables(patient),
+        rooms=rooms(patient, report.findings),
         sources=_sources(report),
         unfolded=unfolded,
     )
@@ -146,6 +149,7 @@ def template(name: str) -> Any:
         "rows_of": rows_of,
         "mark": lambda row: MARKS.get(row.mark, row.mark or "no mark"),
         "places": _places,
+        "is_day": re.compile(r"\d{4}-\d\d-\d\d").fullmatch,
     }
     return environment.get_template(name)
 
