@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from endplate import codec
 from endplate.cli.main import main
+from endplate.demo.genotype import DIPLOTYPES
 from endplate.demo.phantom import demonstration as demonstration_phantom
 from endplate.facts import Fact
 from endplate.findings import Finding, Recommendation
@@ -44,6 +45,54 @@ def test_what_was_measured_is_what_was_built(plan):
         assert abs(fact["value"] - vertebra.hounsfield) <= max(2.0, 2 * one_error), level
     grades = {f["level"]: f["value"] for f in plan["facts"] if f["what"] == "vertebra.genant_grade"}
     assert {v: g for v, g in grades.items() if g != "none"} == {"T12": "mild"}
+
+
+def test_her_genes_are_called_as_they_were_made(plan):
+    said = {f["what"]: f["value"] for f in plan["facts"] if f["what"].endswith(".diplotype")}
+    assert {name.split(".")[1].upper(): value for name, value in said.items()} == {
+        gene: "/".join(pair) for gene, pair in DIPLOTYPES.items()
+    }
+    slow = finding(plan, "medicines.cyp2c9")
+    assert (slow["value"], slow["category"]) == (1.0, "intermediate_metaboliser")
+    tramadol = finding(plan, "medicines.opioid_genes")
+    assert {p["holder"] for p in tramadol["positions"]} == {"CPIC", "DPWG"}
+    assert tramadol["parts"]["cyp2d6_copy_number"] == "known"
+
+
+def test_her_medicines_are_weighed(plan):
+    equivalents = finding(plan, "medicines.mme")
+    assert (equivalents["value"], equivalents["parts"]["least"]) == (80.0, 0.0)
+    assert finding(plan, "medicines.naloxone")["category"] == "offer"
+    together = finding(plan, "medicines.serotonergic")["says"]
+    assert "tramadol" in together and "duloxetine" in together
+    # (140 - 68) x 57.5 kg x 0.85 / (72 x 104 umol/L in mg/dL)
+    clearance = finding(plan, "medicines.creatinine_clearance")["value"]
+    assert clearance == pytest.approx(72 * 57.5 * 0.85 / (72 * 104 / 88.42), rel=0.001)
+
+
+def test_her_pain_and_her_answers_are_told(plan):
+    assert finding(plan, "pain.neupsig")["category"] == "probable"
+    assert finding(plan, "pain.mechanism")["category"] == "mixed"
+    odi = {f["about"]: f for f in plan["findings"] if f["rule"] == "questionnaires.odi"}
+    assert odi[""]["value"] == pytest.approx(100 * 25 / 45)
+    assert odi["change"]["category"] == "worse"
+    assert finding(plan, "questionnaires.dn4")["value"] == 5
+    assert finding(plan, "questionnaires.start_back")["category"] == "medium"
+
+
+def test_the_report_shows_red_flags_first_and_each_room(report):
+    headings = re.findall(r"<h2[^>]*>([^<]+)</h2>", report)
+    assert headings[:3] == ["In one minute", "Red flags", "Bone ladder"]
+    for heading in ("Pain", "Medicines and genes", "Questionnaires", "Scores of risk"):
+        assert headings.count(heading) == 1
+    assert "1-2 capsules every 6 hours as needed" in report
+    assert "0 mg to 400 mg" in report
+
+
+def test_no_room_takes_the_whole_summary(plan):
+    summary = plan["plan"]["summary"]
+    rooms = {f["says"]: f["rule"].split(".")[0] for f in plan["findings"]}
+    assert {rooms[sentence] for sentence in summary} == {"pain", "bone", "medicines"}
 
 
 def test_the_plan_says_what_the_case_was_made_to_show(plan):
