@@ -10,7 +10,8 @@ from contextlib import suppress
 from datetime import date
 from math import isfinite
 
-from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir import genes
+from endplate.exchange.fhir.read import elements, genomics
 from endplate.exchange.fhir.read.elements import TARGETS, Codeable, Json, Odd, Target, When
 from endplate.exchange.fhir.read.resource import (
     ENTERED_IN_ERROR,
@@ -22,8 +23,8 @@ from endplate.exchange.fhir.read.resource import (
 from endplate.exchange.fhir.read.site import NOWHERE, Place, densitometry, is_densitometry, place
 from endplate.exchange.fhir.read.value import Found, Refused, is_plain_unit, value_of
 from endplate.posture import Posture
+from endplate.vocabulary import FINDING_SYSTEM, concept
 from endplate.vocabulary import LOCAL_SYSTEM as OURS
-from endplate.vocabulary import concept
 
 STATUSES = Statuses(
     fine=frozenset({"final", "amended", "corrected"}),
@@ -39,7 +40,7 @@ _USUAL = frozenset({
     "resourceType", "id", "meta", "status", "category", "code", "subject", "encounter",
     "effectiveDateTime", "issued", "valueQuantity",
 })  # fmt: skip
-MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.")
+MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.", "gene.")
 _OTHER_MATERIAL = re.compile(
     r"urin|csf|spinal fluid|liquor|stool|faec|fec|saliva|synovial|sweat|aspirat", re.IGNORECASE
 )
@@ -55,6 +56,8 @@ def observation(resource: Resource) -> None:
     if _taken_as_usual(resource):
         return
     json = resource.json
+    if FINDING_SYSTEM in str(json.get("code")):
+        raise Left("fhir.own_finding", "Observation: a finding of Endplate; made anew from facts.")
     target = coded(json)
     parts = json.get("component")
     if target is None and not parts:
@@ -65,6 +68,9 @@ def observation(resource: Resource) -> None:
         _refuse_another(resource)
     on, dated = effective(resource)
     doubts += dated
+    if genomics.concerns(json, target):
+        genomics.genetic(resource, target, on, doubts)
+        return
     is_panel = bool(parts or json.get("hasMember"))
     if target is not None:
         _part(resource, json, "", target, on, doubts, is_panel=is_panel)
@@ -160,6 +166,7 @@ def is_unmapped(json: Json) -> bool:
             TARGETS[system, code] is None
             and system in elements.STANDARD
             and code.__class__ is str
+            and (system, code) not in genes.shared_codes()
             and (not parts or all(map(is_unmapped, parts)))
         )
     except (KeyError, TypeError, ValueError):
