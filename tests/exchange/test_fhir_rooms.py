@@ -284,6 +284,15 @@ def test_the_findings_of_what_is_read_back_are_the_same(tmp_path):
     assert answers(read_back(written(), tmp_path)) == answers(person().record)
 
 
+def test_what_was_computed_is_computed_anew(tmp_path):
+    """A sum of doses that came back as a fact would outlive a change of the medicines."""
+    (one,) = [o for o in resources(written(), "Observation")
+              if "opioid.mme_per_day" in codes(o["code"], LOCAL_SYSTEM)]  # fmt: skip
+    assert one["status"] == "preliminary"
+    there = {f.what for f in read_back(written(), tmp_path).facts}
+    assert there.isdisjoint({"opioid.mme_per_day", "person.body_mass_index"})
+
+
 @pytest.mark.parametrize(
     "details, wanted",
     [

@@ -880,7 +880,8 @@ def test_a_damaged_error_or_posture_does_not_cost_the_measurement(tmp_path, dama
         what="ct.hounsfield.three_location", value=95.0, unit="[hnsf'U]", on=ON, level="L1",
         interval=(90.0, 101.0), posture=Posture.SUPINE, source="x", method="endplate.test 1",
     )  # fmt: skip
-    made = with_only(Finding(rule="x.y", says="So.", because=(measured,)))
+    record = patient().woman(67).record.with_facts([measured])
+    made = with_only(Finding(rule="x.y", says="So.", because=(measured,)), record=record)
     for part in resources(made, "Observation")[0]["component"]:
         code = part.pop("code")
         part.clear()

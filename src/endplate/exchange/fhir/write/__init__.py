@@ -184,12 +184,16 @@ def _write_facts(
     facts = in_order(list(dict.fromkeys((*measured, *basis, *checked))))
     means = findings_as.interpretations(there)
     forms = filled_forms(facts)
+    known = {(f.what, f.on) for f in record.facts}
     return {
         fact: questionnaire_response(draft, forms[fact])
         if fact in forms
-        else fact_resource(draft, fact, means.get(fact, ()))
+        else fact_resource(
+            draft, fact, means.get(fact, ()),
+            is_derived=is_measured(fact) and (fact.what, fact.on) not in known,
+        )
         for fact in facts
-    }
+    }  # fmt: skip
 
 
 def _write_findings(

@@ -33,7 +33,7 @@ from endplate.exchange.fhir.write.elements import (
 )
 from endplate.facts import Fact
 from endplate.posture import Posture
-from endplate.vocabulary import LOCAL_SYSTEM, OWN_QUESTIONNAIRES
+from endplate.vocabulary import FINDING_SYSTEM, LOCAL_SYSTEM, OWN_QUESTIONNAIRES
 
 _HL7 = "http://terminology.hl7.org/CodeSystem"
 _OF_THE_PERSON = frozenset({"person.sex", "person.birth_date"})
@@ -82,7 +82,9 @@ def patient_elements(facts: Iterable[Fact]) -> Json:
     })  # fmt: skip
 
 
-def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = ()) -> Json:
+def fact_resource(
+    draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = (), *, is_derived: bool = False
+) -> Json:
     """Write one fact and return the reference to it.
 
     Parameters
@@ -93,6 +95,8 @@ def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = (
         What is known.
     interpretation
         What findings make of its value, for an Observation.
+    is_derived
+        It was computed from other facts, and is computed anew by whoever reads them.
     """
     if is_in_patient(fact):
         return draft.patient
@@ -103,7 +107,7 @@ def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = (
         return _medication(draft, fact)
     if form == "Procedure":
         return _procedure(draft, fact)
-    return _observation(draft, fact, interpretation)
+    return _observation(draft, fact, interpretation, is_derived)
 
 
 def _form(fact: Fact) -> str:
@@ -246,7 +250,9 @@ def _procedure(draft: Draft, fact: Fact) -> Json:
 # -- results ----------------------------------------------------------------------------------
 
 
-def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> Json:
+def _observation(
+    draft: Draft, fact: Fact, interpretation: tuple[Json, ...], is_derived: bool
+) -> Json:
     measured = is_measured(fact)
     usable = not (measured and fact.details.get("usable") == "no")
     return draft.add(
@@ -254,7 +260,7 @@ def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> 
         # Nobody has confirmed a measurement of ours yet.
         status="preliminary" if measured or fact.doubts else "final",
         category=_category(fact.what),
-        code=_code(fact),
+        code=_code(fact, is_derived),
         subject=draft.patient,
         effectiveDateTime=None if fact.until else _day(fact),
         effectivePeriod=_period(fact) if fact.until else None,
@@ -272,13 +278,15 @@ def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> 
     )
 
 
-def _code(fact: Fact) -> Json:
+def _code(fact: Fact, is_derived: bool) -> Json:
     code = concept_code(fact.what) if isinstance(fact.value, bool) else fact_code(fact)
     # A standard code asks for an answer of its own list, and one of a finding reads as a yes.
     if fact.what.startswith(_GENE) and not isinstance(fact.value, bool):
         name = genes.METABOLISM if fact.what.endswith(".phenotype") else genes.GENOTYPE
         if not fact.what.endswith(".activity_score"):
             code["coding"].insert(0, genes.coding("code", name))
+    if is_derived:
+        code["coding"].append({"system": FINDING_SYSTEM, "code": f"{fact.what}#derived"})
     return code
 
 
