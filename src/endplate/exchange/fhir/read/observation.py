@@ -60,7 +60,8 @@ def observation(resource: Resource) -> None:
         raise Left("fhir.own_finding", "Observation: a finding of Endplate; made anew from facts.")
     target = coded(json)
     parts = json.get("component")
-    if target is None and not parts:
+    is_genetic = genomics.concerns(json, target)
+    if target is None and not parts and not is_genetic:
         resource.reader.count_unmapped("Observation", json.get("code"))
         return
     doubts = judged(resource, "status", STATUSES)
@@ -68,7 +69,7 @@ def observation(resource: Resource) -> None:
         _refuse_another(resource)
     on, dated = effective(resource)
     doubts += dated
-    if genomics.concerns(json, target):
+    if is_genetic:
         genomics.genetic(resource, target, on, doubts)
         return
     is_panel = bool(parts or json.get("hasMember"))
