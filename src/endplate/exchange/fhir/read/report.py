@@ -211,6 +211,8 @@ def _numbered(answer: Json, target: Target, form: Form | None) -> Json:
     if not asked.id.startswith("questionnaire.") or ".item" not in asked.id:
         return answer
     number = elements.number(answer, "valueInteger")
+    if number is None:
+        number = elements.number(answer, "valueDecimal")
     coding = elements.item(answer, "valueCoding")
     if coding is not None:
         number = _ordinal(coding)
