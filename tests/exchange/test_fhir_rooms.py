@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from endplate import evidence
+from endplate.cli.main import main
 from endplate.exchange.fhir.read import read_fhir
 from endplate.exchange.fhir.write import bundle
 from endplate.plan.care_plan import arranged, findings_of
@@ -322,3 +323,24 @@ def test_a_dose_is_written_so_that_it_reads_back(tmp_path, details, wanted):
     (back,) = [f for f in read_fhir([path], ON).facts if f.what == "medicine.morphine"]
     assert back.details.get("daily_dose") == high
     assert back.details.get("daily_dose_least", back.details.get("daily_dose")) == least
+
+
+# -- what a person is told --------------------------------------------------------------------
+
+
+def test_read_tells_genes_doses_and_answers(tmp_path, capsys, monkeypatch):
+    made = json.loads(json.dumps(written()))
+    kinds = ("Patient", "Observation", "MedicationStatement", "QuestionnaireResponse")
+    made["entry"] = [e for e in made["entry"] if e["resource"]["resourceType"] in kinds]
+    for one in (made, *(e["resource"] for e in made["entry"])):
+        one.pop("meta")  # else it is known as an output of ours
+    (tmp_path / "record.json").write_text(json.dumps(made))
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main(["read", str(tmp_path), "--on", ON.isoformat()]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "*4/*4, copy number unknown", "yes, 120 mg a day", "yes, 25 µg/h as a patch",
+        "yes, 0 to 400 mg a day as needed", "yes, 30 to 60 mg a day",
+        "yes, dose not known", "PHQ-9, 9 answers", "1: 2, 2: 2, 3: 2",
+    ):  # fmt: skip
+        assert words in said, words
