@@ -175,7 +175,12 @@ def test_advice_that_is_open_and_may_be_to_reduce_is_an_issue_and_stays_undecide
 
 @pytest.mark.parametrize(
     "key",
-    ["medicines.nsaid_genes@naproxen", "medicines.interactions@medicine.morphine UGT2B7 inhibitor"],
+    [
+        "pain.red_flags",
+        "recovery.red_flags",
+        "medicines.nsaid_genes@naproxen",
+        "medicines.interactions@medicine.morphine UGT2B7 inhibitor",
+    ],
 )
 def test_what_asks_for_no_change_is_no_issue(key):
     assert key not in by_key(written(), "DetectedIssue")
@@ -305,6 +310,9 @@ def test_what_was_computed_is_computed_anew(tmp_path):
          ("elements", 60, 0)),
         (dose(60, daily_dose_least=40.0, dose=10.0, times_per_day=6.0,
               dosage="10 mg every 4-6 hours"), ("text", 60, 40)),
+        (dose(60, daily_dose_least=0.0, as_needed="yes", dose=10.0, times_per_day=6.0,
+              product="Morphine 5 MG Oral Tablet",
+              dosage="1-2 tablets every 4 hours as needed"), ("text", 60, 0)),
         ({"dosage": "as before"}, ("text", None, None)),
         ({}, (None, None, None)),
     ],

@@ -47,6 +47,7 @@ _OTHER_MATERIAL = re.compile(
 NO_DATE = "has no date"
 _BY_ISSUE = "dated by the day on which it was issued"
 _OF_REPORT = "dated by the report that holds it"
+_GENETIC = genes.shared_codes()
 _MANUFACTURER = Target(concept("bone.dxa_manufacturer"))
 _SCANNERS = {"hologic": "hologic", "lunar": "ge_lunar", "norland": "norland"}
 
@@ -56,7 +57,7 @@ def observation(resource: Resource) -> None:
     if _taken_as_usual(resource):
         return
     json = resource.json
-    if FINDING_SYSTEM in str(json.get("code")):
+    if _is_own_finding(json):
         raise Left("fhir.own_finding", "Observation: a finding of Endplate; made anew from facts.")
     target = coded(json)
     parts = json.get("component")
@@ -80,6 +81,13 @@ def observation(resource: Resource) -> None:
         known |= _part(resource, part, f"component[{n}].", None, on, doubts)
     if not known:
         resource.reader.count_unmapped("Observation", json.get("code"))
+
+
+def _is_own_finding(json: Json) -> bool:
+    try:
+        return any(one.get("system") == FINDING_SYSTEM for one in json["code"]["coding"])
+    except (KeyError, TypeError, AttributeError):
+        return False  # damage, which is met below
 
 
 def _taken_as_usual(resource: Resource) -> bool:
@@ -167,7 +175,7 @@ def is_unmapped(json: Json) -> bool:
             TARGETS[system, code] is None
             and system in elements.STANDARD
             and code.__class__ is str
-            and (system, code) not in genes.shared_codes()
+            and (system, code) not in _GENETIC
             and (not parts or all(map(is_unmapped, parts)))
         )
     except (KeyError, TypeError, ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endplate.exchange.dosage_text import ingredients_in
+from endplate.exchange.dosage_text import ingredients_in, read_sig
 from endplate.exchange.fhir.read import dosage as read_dosage
 from endplate.exchange.fhir.write.elements import Json, present, quantity
 from endplate.facts import Fact
@@ -35,13 +35,20 @@ def _forms(fact: Fact, text: str) -> Iterator[Json]:
     if "daily_dose" not in fact.details:
         return
     structured = _structured(fact)
-    if structured:
+    if structured and not _is_range(text):
         if text:
             yield {"text": text, **structured}
         yield structured
     if text:
         yield {"text": text}
     yield {"text": _words(fact)}
+
+
+def _is_range(text: str) -> bool:
+    """Whether words give a range, of which the elements would hold the upper end alone."""
+    said = read_sig(text)
+    ends = (said.amount[:2] if said.amount else (0, 0), said.times or (0, 0))
+    return any(low != high for low, high in ends)
 
 
 def _structured(fact: Fact) -> Json:
@@ -60,10 +67,13 @@ def _structured(fact: Fact) -> Json:
         if days is None:
             return {}
         repeat = {"frequency": 1, "period": days, "periodUnit": "d"}
+    amount = quantity(dose, unit)
+    # As needed and without words: that it was a range cannot be told any more.
+    most = bool(asked) and not fact.details.get("dosage")
     return {
         **asked,
         "timing": {"repeat": repeat},
-        "doseAndRate": [{"doseQuantity": quantity(dose, unit)}],
+        "doseAndRate": [{"doseRange": {"high": amount}} if most else {"doseQuantity": amount}],
     }
 
 

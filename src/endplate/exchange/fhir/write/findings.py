@@ -66,6 +66,8 @@ HAZARDS: Mapping[tuple[str, str], str] = {
     ("questionnaires.phq9", "ask_again"): "",
     ("recovery.red_flags", "same_day"): "",
 }
+# Rules whose finding about nothing in particular sums up the others.
+_SUMMED_UP = ("pain.red_flags", "recovery.red_flags")
 # Advice by genes is a hazard where any guideline, on any reading that is open, asks for less.
 GENE_ADVICE = (
     "medicines.opioid_genes", "medicines.nsaid_genes", "medicines.antidepressant_genes",
@@ -145,7 +147,8 @@ def is_hazard(finding: AnyFinding) -> bool:
 def _hazard(finding: AnyFinding) -> str | None:
     """The severity of a hazard that a rule knows; None where it is none of these."""
     category = finding.category or ""
-    if isinstance(finding, Finding) and finding.status is not Status.ANSWERED:
+    is_sum = finding.rule in _SUMMED_UP and not finding.about
+    if is_sum or finding.status is not Status.ANSWERED:
         return None
     by_rule = HAZARDS.get((finding.rule, category))
     return HAZARDS.get((finding.key, category), by_rule)
