@@ -47,7 +47,7 @@ def creatinine_clearance(patient: Patient, evidence: Evidence) -> Finding | None
     found[_AGE] = patient.age
     rows = evidence.under(_FORMULA)
     estimated = patient.latest(_ESTIMATED)
-    if not any(found.values()) and estimated is None:
+    if found[_CREATININE] is None and estimated is None:
         return None
     facts = tuple(f for f in found.values() if f is not None)
     missing = tuple(what for what in _NEEDED if found[what] is None)
@@ -109,7 +109,9 @@ def kidney(patient: Patient, evidence: Evidence) -> _Kidney:
         )
     by_formula = next(iter(creatinine_clearance(patient, evidence)), None)
     if by_formula is None:
-        return _Kidney(clearance=None, says="kidney function unknown", missing=_NEEDED)
+        there = {_AGE} if patient.age else set()
+        missing = [w for w in _NEEDED if w not in there and patient.latest(w) is None]
+        return _Kidney(clearance=None, says="kidney function unknown", missing=tuple(missing))
     if by_formula.value is None:
         says = (
             "the person is no adult"

@@ -86,10 +86,9 @@ def mme(patient: Patient, evidence: Evidence) -> Finding | None:
         )  # fmt: skip
     if open_ones:
         parts |= {"lowest_possible": high, "least": least}
-        told = (
-            f"Morphine milligram equivalents cannot be given: {_why(open_ones)}. "
-            f"At the highest it is at least {high:g} a day{_of(counted)}"
-        )
+        told = f"Morphine milligram equivalents cannot be given: {_why(open_ones)}"
+        if len(open_ones) < len(counted):
+            told += f". At the highest it is at least {high:g} a day{_of(counted)}"
         if band == "from_50":
             parts["category_either_way"] = band
             told += ", and so in any case at or above 50"
@@ -199,6 +198,9 @@ def _listed(patient: Patient, evidence: Evidence) -> list[_Line]:
         name = one.ingredient.rpartition(".")[2]
         if name not in given:
             found.append(_line(one, name, evidence))
+    for line in found:
+        if [other.name for other in found].count(line.name) > 1:
+            line.assumed += ("its products are taken beside each other, and add up",)
     return found
 
 

@@ -74,7 +74,7 @@ def _score(
     """The sum of the points; where answers are missing, between what it lies."""
     asked = [str(line["asks"]) for line in row.table]
     known = {what: _known(patient, what) for what in asked}
-    dose = _dose(patient, evidence)
+    dose, of_dose = _dose(patient, evidence)
     parts: dict[str, PartValue] = {}
     least = most = 0.0
     missing: list[str] = []
@@ -95,10 +95,10 @@ def _score(
         missing.append(MME)
         parts["dose_points"] = None
     else:
-        given = next((points for r, points in by_dose if r.met(dose.number)), 0.0)
+        given = next((points for r, points in by_dose if r.met(dose)), 0.0)
         least, most = least + given, most + given
         parts["dose_points"] = given
-    because = (*(f for k in known.values() for f in k.because), *((dose,) if dose else ()))
+    because = (*(f for k in known.values() for f in k.because), *of_dose)
     caveat = evidence.row("medicines.riosord.no_absolute_risk")
     rests_on = (row, *doses, *((dose_points,) if dose_points else ()), caveat)
     limits = (f"{caveat.says[0].upper()}{caveat.says[1:]}.",)
@@ -134,16 +134,12 @@ def _known(patient: Patient, what: str) -> Known:
     return Known("yes", facts) if facts else found
 
 
-def _dose(patient: Patient, evidence: Evidence) -> Fact | None:
-    """The equivalents of a day: as given, or by the list of medicines."""
+def _dose(patient: Patient, evidence: Evidence) -> tuple[float | None, tuple[Fact, ...]]:
+    """The equivalents of a day, as given or by the list of medicines, and the facts behind."""
     given = patient.latest(MME)
     if given is not None:
-        return given
-    total = listed_sum(patient, evidence)
-    if total is None:
-        return None
-    return Fact(what=MME, value=total, unit="mg/d", on=patient.on, source="medicines.mme",
-                method="endplate.mme_cdc_2022/1")  # fmt: skip
+        return given.number, (given,)
+    return listed_sum(patient, evidence), patient.has(OPIOID).because
 
 
 @rule("medicines.sos", reads=(SOS,), scores="sos", needs=(SOS,))

@@ -70,6 +70,17 @@ def test_a_dosage_comes_to_a_day(dosage, expected):
     assert day(TABLET, dosage) == pytest.approx(expected)
 
 
+def test_of_elements_and_words_that_agree_in_part_the_wider_counts():
+    wider = dose(10) | times(4) | {"text": "Every four to six hours (qualifier value)"}
+    assert day(TABLET, wider) == (60, 40)
+    assert "wider" in details(TABLET, wider)["dose_assumed"]
+
+
+def test_an_order_that_is_over_is_no_problem():
+    over = request(TABLET, status="completed", dosageInstruction=[{"text": "Take as directed"}])
+    assert not problems(read(over))
+
+
 def test_a_patch_is_its_rate_and_is_not_divided():
     patch = "72 HR Fentanyl 0.025 MG/HR Transdermal System"
     every = dose(1, "{patch}") | times(1, 72, "h")

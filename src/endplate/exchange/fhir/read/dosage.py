@@ -93,23 +93,35 @@ def _says_anything(dosage: Json) -> bool:
 
 
 def _day(dosage: Json, strength: Strength | None, *, is_patch: bool) -> Day:
+    """The day of one instruction, by its elements and by its words where there are both."""
     structured = _structured(dosage)
-    found = None
-    if structured is not None:
-        found = dosage_text.day_of(structured, strength, is_patch=is_patch)
     text = elements.word(dosage, "text") or elements.word(dosage, "patientInstruction")
     said = dosage_text.read_sig(elements.clipped(text)) if text else None
     if said is not None:
         said = _completed(said, structured)
-        by_words = dosage_text.day_of(said, strength, is_patch=is_patch)
-        if isinstance(found, Day) and isinstance(by_words, Day):
-            if abs(found.high - by_words.high) > _SAME * max(found.high, 1.0):
-                raise _Unclear("its elements and its words give different doses")
-        elif not isinstance(found, Day):
-            found = by_words
-    if not isinstance(found, Day):
-        raise _Unclear(found or "it does not say how much")
-    return found
+    found = [
+        dosage_text.day_of(sig, strength, is_patch=is_patch)
+        for sig in (structured, said)
+        if sig is not None
+    ]
+    days = [day for day in found if isinstance(day, Day)]
+    if not days:
+        raise _Unclear(next((str(why) for why in found), "it does not say how much"))
+    if len(days) == 1 or structured is None or said is None:
+        return days[0]
+    always = [
+        dosage_text.day_of(sig._replace(as_needed=False), strength, is_patch=is_patch)
+        for sig in (structured, said)
+    ]
+    spans = [(day.least, day.high) for day in always if isinstance(day, Day)]
+    if max(low for low, _ in spans) > min(high for _, high in spans) + _SAME:
+        raise _Unclear("its elements and its words give different doses")
+    highest = max(days, key=lambda day: day.high)
+    least = min(day.least for day in days)
+    if (highest.high, highest.least) == (days[0].high, least):
+        return days[0]
+    said_so = "of elements and words the wider counts"
+    return highest._replace(least=least, assumed=(*highest.assumed, said_so))
 
 
 def _completed(said: Sig, structured: Sig | None) -> Sig:

@@ -170,7 +170,9 @@ def _take(resource: Resource, course: Course, dosages: list[Json]) -> None:
     if not course.taken:
         details["denied"] = "at_present"  # it does not say that it was never taken
     for target in targets:
-        more = _dose(resource, spoken, target, dosages, where) if course.taken and dosages else {}
+        more: dosage_text.Details = {}
+        if dosages and course.taken:
+            more = _dose(resource, spoken, target, dosages, where, course)
         resource.take(
             target, course.taken, on=course.on, until=course.until, doubts=course.doubts,
             details=details | more,
@@ -184,14 +186,20 @@ def _take(resource: Resource, course: Course, dosages: list[Json]) -> None:
 
 
 def _dose(
-    resource: Resource, spoken: Codeable, target: Target, dosages: list[Json], where: str
+    resource: Resource,
+    spoken: Codeable,
+    target: Target,
+    dosages: list[Json],
+    where: str,
+    course: Course,
 ) -> dosage_text.Details:
-    """The dose of one medicine of the product; a problem where it matters and is not clear."""
+    """The dose of one medicine of the product; a problem where it still matters and is unclear."""
     given: dict[str, dosage_text.Strength] = {}
     if "medicationReference" in resource.json:
         given = dosages_read.strengths(resource.referred("medicationReference")[0])
     found = dosages_read.read(dosages, spoken.words, target.id, given, where)
     matters = not _DOSE_MATTERS.isdisjoint((target.id, *vocabulary.ancestors(target.id)))
+    matters = matters and (course.until is None or course.until > resource.reader.today)
     if found.why and matters and resource.kind != "MedicationAdministration":
         resource.problem(
             "fhir.dosage_not_understood",
