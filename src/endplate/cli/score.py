@@ -86,6 +86,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
         raise InputProblem(
             f"{id}: cannot be scored. {first.says} See 'endplate score {id} --inputs'."
         )
+    _refuse_twice(id, intake.facts)
     grounds = evidence.shipped()
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)
@@ -164,14 +165,20 @@ def _items(rule: Rule, given: list[str]) -> list[str]:
                 f"were given. Leave a blank between commas for an item without an answer."
             )
         found += [f"item{n}={answer}" for n, answer in enumerate(answers, 1)]
-    named = [pair.partition("=")[0] for pair in found if pair.partition("=")[2].strip()]
-    twice = next((name for name in named if named.count(name) > 1), None)
-    if items and twice:
-        raise InputProblem(
-            f"{rule.scores}: cannot be scored. Each input is given once; {twice} was given twice. "
-            f"Keep one of them."
-        )
     return found
+
+
+def _refuse_twice(id: str, facts: Iterable[Fact]) -> None:
+    """Of two values of one input neither may be dropped in silence."""
+    seen: set[tuple[str, object, object]] = set()
+    for fact in facts:
+        key = fact.what, fact.level, fact.side
+        if key in seen:
+            raise InputProblem(
+                f"{id}: cannot be scored. Each input is given once; {fact.what} was given twice. "
+                f"Keep one of them."
+            )
+        seen.add(key)
 
 
 def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
