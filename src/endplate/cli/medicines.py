@@ -18,7 +18,7 @@ from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding, Recommendation
 from endplate.record import PatientRecord
 
-ROOM = "medicines."
+ROOM = "medicines"
 _MEDICINE = "medicine."
 _LABEL = "medicines.renal_label"
 _OTHER = vocabulary.concept("medicine.other")
@@ -40,12 +40,7 @@ def medicines(
     if locale is not None:
         grounds = _with_label(grounds, locale)
     patient = PatientRecord.of(facts).known_on(on)
-    findings = [
-        finding
-        for rule in rules.find()
-        if rule.id.startswith(ROOM)
-        for finding in rule(patient, grounds)
-    ]
+    findings = [finding for rule in rules.of_room(ROOM) for finding in rule(patient, grounds)]
     if as_json:
         print_json(
             facts=facts, findings=findings, problems=problems, overrides=grounds.overrides,
@@ -172,7 +167,7 @@ def _fact(line: str, on: date) -> Understood:
     key, _, text = line.partition("=")
     known = vocabulary.concepts()
     matching = [key.strip()] if key.strip() in known else vocabulary.ids_named(key, known)
-    of_room = {what for r in rules.find() if r.id.startswith(ROOM) for what in r.reads}
+    of_room = {what for r in rules.of_room(ROOM) for what in r.reads}
     matching = [m for m in matching if m in of_room] or list(matching)
     if len(matching) != 1:
         near = ", ".join(matching or vocabulary.nearest(key.strip(), of_room))
