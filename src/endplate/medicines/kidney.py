@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import floor
+from decimal import ROUND_FLOOR, Decimal
 
 from msgspec import Struct
 
@@ -28,6 +28,7 @@ _CREATININE, _WEIGHT, _AGE, _SEX = (
 _NEEDED = (_CREATININE, _AGE, _WEIGHT, _SEX)
 MEASURED, _ESTIMATED = "lab.creatinine_clearance", "lab.egfr"
 _COMPLETE = "person.medicine_list_complete"
+_TENTH = Decimal("0.1")
 _FORMULA = "medicines.cockcroft_gault."
 
 
@@ -88,8 +89,8 @@ def creatinine_clearance(patient: Patient, evidence: Evidence) -> Finding | None
 
 def _shown(clearance: float) -> str:
     """A clearance as it is printed: never rounded up to a limit that it does not reach."""
-    rounded = round(clearance)
-    return str(rounded) if rounded <= clearance else f"{floor(clearance * 10) / 10:g}"
+    tenths = Decimal(str(clearance)).quantize(_TENTH, ROUND_FLOOR)
+    return str(round(clearance)) if round(clearance) <= clearance else f"{tenths:f}"
 
 
 # -- doses ----------------------------------------------------------------------------------------
