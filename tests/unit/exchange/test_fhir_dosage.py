@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from unit.exchange.made_fhir import administration, problems, read, request
@@ -220,3 +222,51 @@ def test_a_code_that_is_not_known_is_a_problem_while_it_is_taken():
     assert "fhir.medicine_unknown" in problems(read(order))
     over = request(medicationCodeableConcept=coding, status="stopped")
     assert "fhir.medicine_unknown" not in problems(read(over))
+
+
+def inside(value, at=()):
+    """Every element below one, as the way to it."""
+    for name in value if isinstance(value, dict) else range(len(value)):
+        yield (*at, name)
+        if isinstance(value[name], dict | list):
+            yield from inside(value[name], (*at, name))
+
+
+def without(value, way):
+    kept = copy.deepcopy(value)
+    there = kept
+    for name in way[:-1]:
+        there = there[name]
+    del there[way[-1]]
+    return kept
+
+
+# What is no longer there to be read, and nothing tells that it was.
+_NOT_TO_BE_MISSED = ("frequencyMax", 0, 1)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        dose(10) | times(4),
+        dose(10) | times(2, frequencyMax=4),
+        dose(10) | times(1, 4, "h", periodMax=6) | {"asNeededBoolean": True},
+        dose(2, "{tablet}") | times(4) | {"text": "2 tablets four times a day"},
+        dose(10) | coded_time("QID"),
+        {"doseAndRate": [{"doseRange": {"low": q(5, "mg"), "high": q(10, "mg")}}]} | times(4),
+        dose(10) | times(6)
+        | {"maxDosePerPeriod": {"numerator": q(30, "mg"), "denominator": q(1, "d")}},
+        dose(25, "ug/h") | times(1, 72, "h"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_element_that_is_dropped_lowers_a_dose_in_silence(whole):
+    product = "fentanyl patch" if "ug/h" in str(whole) else TABLET
+    full = details(product, whole)
+    for way in inside(whole):
+        part = details(product, without(whole, way))
+        lower = part.get("daily_dose", full["daily_dose"]) < full["daily_dose"]
+        if lower and way[-1] not in _NOT_TO_BE_MISSED:
+            assert part.get("dose_assumed") != full.get("dose_assumed"), way
+        if "daily_dose" not in part and any(without(whole, way).values()):
+            assert part["dose_not_understood"], way

@@ -152,7 +152,21 @@ def _structured(dosage: Json) -> Sig | None:
     most = _most(dosage)
     if amount is None and times is None and most is None:
         return None
-    return Sig(amount, times, _needed(dosage), most)
+    return Sig(amount, times, _needed(dosage), most, assumed=_granted(dosage))
+
+
+def _granted(dosage: Json) -> tuple[str, ...]:
+    """What an incomplete frequency leaves to be taken for granted."""
+    timing = elements.item(dosage, "timing")
+    repeat = elements.item(timing, "repeat") if timing else None
+    if not repeat or not repeat.get("periodUnit"):
+        return ()
+    assumed = []
+    if elements.number(repeat, "frequency") is None:
+        assumed.append("no frequency is given: once in its period")
+    if elements.number(repeat, "period") is None:
+        assumed.append("no length of its period is given: one")
+    return tuple(assumed)
 
 
 def _needed(dosage: Json) -> bool:
