@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import ROUND_FLOOR, Decimal
+from itertools import count
 
 from msgspec import Struct
 
@@ -28,7 +28,6 @@ _CREATININE, _WEIGHT, _AGE, _SEX = (
 _NEEDED = (_CREATININE, _AGE, _WEIGHT, _SEX)
 MEASURED, _ESTIMATED = "lab.creatinine_clearance", "lab.egfr"
 _COMPLETE = "person.medicine_list_complete"
-_TENTH = Decimal("0.1")
 _FORMULA = "medicines.cockcroft_gault."
 
 
@@ -88,9 +87,9 @@ def creatinine_clearance(patient: Patient, evidence: Evidence) -> Finding | None
 
 
 def _shown(clearance: float) -> str:
-    """A clearance as it is printed: never rounded up to a limit that it does not reach."""
-    tenths = Decimal(str(clearance)).quantize(_TENTH, ROUND_FLOOR)
-    return str(round(clearance)) if round(clearance) <= clearance else f"{tenths:f}"
+    """A clearance as it is printed: rounded, but never up to a whole number that may be a limit."""
+    texts = (f"{clearance:.{places}f}" for places in count())
+    return next(text for text in texts if float(text) <= clearance or not float(text).is_integer())
 
 
 # -- doses ----------------------------------------------------------------------------------------

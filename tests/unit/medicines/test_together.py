@@ -277,7 +277,10 @@ _ABOUT_DOSES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("clearance, shown", [(29.96, "29.9"), (30.0, "30"), (30.4, "30")])
+@pytest.mark.parametrize(
+    "clearance, shown",
+    [(29.96, "29.96"), (29.9, "29.9"), (30.0, "30"), (30.4, "30"), (45.67, "45.7")],
+)
 def test_a_clearance_is_not_printed_at_a_limit_that_it_does_not_reach(clearance, shown):
     there = person_with(
         fact("medicine.morphine", True), fact("lab.creatinine_clearance", clearance)
