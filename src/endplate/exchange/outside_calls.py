@@ -64,7 +64,12 @@ def read_outside_calls(path: Path, intake: Intake) -> None:
     """
     by_gene: dict[str, list[list[str]]] = {}
     for cells in _lines(path):
-        if cells[0].lower() != "gene":
+        if len(cells) == 1 or not _GENE.fullmatch(cells[0].upper()):
+            intake.problem(
+                "genes.not_a_call", "a line is no gene with a call, separated by tabs; not used.",
+                path.name, ("Write gene, diplotype, phenotype and activity score.",),
+            )  # fmt: skip
+        elif cells[0].lower() != "gene":
             by_gene.setdefault(cells[0].upper(), []).append([*cells[1:], "", "", ""])
     if not by_gene:
         raise InputProblem(

@@ -194,7 +194,12 @@ def _listed(patient: Patient, evidence: Evidence) -> list[_Line]:
         if patient.latest(what) is not None
     }
     found = []
-    for one in taken(patient, OPIOID):
+    there = taken(patient, OPIOID)
+    # That an opioid is taken, said of no product, is of one that is named besides.
+    named = bool(given) or any(one.ingredient != OPIOID for one in there)
+    for one in there:
+        if named and one.ingredient == OPIOID and not one.is_product:
+            continue
         name = one.ingredient.rpartition(".")[2]
         if name not in given:
             found.append(_line(one, name, evidence))
