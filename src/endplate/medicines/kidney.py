@@ -217,7 +217,7 @@ def _avoided(
             rests_on=rows,
         )  # fmt: skip
     prefer = evidence.row("medicines.renal.prefer")
-    is_opioid = row.name.rpartition(".")[2] in ("codeine", "pethidine", "morphine")
+    is_opioid = row.last_name in ("codeine", "pethidine", "morphine")
     return Recommendation(
         says=f"{name.capitalize()}: {function.says}; below {row.number:g} {row.says}.",
         action=f"Replace {name}, or ask whether it is needed.",

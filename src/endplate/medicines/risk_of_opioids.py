@@ -163,7 +163,7 @@ def sos(patient: Patient, evidence: Evidence) -> Finding | None:
         says=f"SOS {given.number:g}: {row.says}; {other.says}.",
         value=given.number,
         unit="1",
-        category=row.name.rpartition(".")[2],
+        category=row.last_name,
         because=(given,),
         rests_on=(row, other),
     )
