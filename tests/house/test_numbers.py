@@ -45,7 +45,7 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("medicines/star_alleles.py", 14): "genotypes that are remembered, as a power of two: method",
     ("questionnaires/scoring.py", 4096): "rows that are scored at once: method",
     ("questionnaires/values.py", 3): "decimals to which the sets are published: layout",
-    ("plan/care_plan.py", 6): "sentences in a summary: layout",
+    ("plan/care_plan.py", 8): "sentences in a summary: layout",
 }
 
 
