@@ -208,7 +208,8 @@ def _value(path: Path, line: int, column: str, cell: str, concept: Concept) -> f
     low, high = (0.0, 1.0) if concept.kind == "yes_no" else concept.plausible or (-1e9, 1e9)
     whole = concept.kind != "yes_no" or number in (0.0, 1.0)
     if number is None or not (whole and low <= number <= high):
-        allowed = "yes, no, 1 or 0" if concept.kind == "yes_no" else f"a number, {low:g} to {high:g}"
+        limits = f"a number, {low:g} to {high:g}"
+        allowed = "yes, no, 1 or 0" if concept.kind == "yes_no" else limits
         raise _wrong(path, f"{column} in line {line} must be {allowed}, or blank if not known")
     return number
 
