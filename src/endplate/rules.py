@@ -55,6 +55,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     scores: str = ""
     needs: tuple[str, ...] = ()
     begins: tuple[str, ...] = ()
+    unless: str = ""
     headline: int | None = None
 
     def __call__(self, patient: Patient, evidence: Evidence) -> tuple[AnyFinding, ...]:
@@ -91,6 +92,7 @@ def rule(
     scores: str = "",
     needs: Iterable[str] = (),
     begins: Iterable[str] = (),
+    unless: str = "",
     headline: int | None = None,
 ) -> Callable[[Question], Rule]:
     """Make a function a rule.
@@ -108,6 +110,9 @@ def rule(
     begins
         What the concepts begin with of which one must be on record before a plan asks this rule,
         where the others stand in records of any kind.
+    unless
+        The rule that says the same of the same facts: in a plan in which that one speaks, this
+        one does not.
     headline
         Its place in a plan's summary, if what it says belongs there.
     """
@@ -127,6 +132,7 @@ def rule(
             scores=scores,
             needs=tuple(needs),
             begins=tuple(begins),
+            unless=unless,
             headline=headline,
         )
         _rules[id] = made

@@ -74,7 +74,6 @@ ELSEWHERE = {
     "pain.red_flag.fracture_likely": "a count of flags: tests/unit/pain/test_red_flags.py",
     "bone.anabolic.break_days": "between two facts: tests/unit/bone/test_both_sides.py",
     "pain.mechanism_model.most_missing": "by a model: tests/unit/pain/test_mechanism_model.py",
-    "recovery.screening.days": "an age of answers: tests/unit/recovery/test_recovery.py",
 }
 
 

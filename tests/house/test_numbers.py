@@ -45,8 +45,9 @@ ALLOWED: dict[tuple[str, float], str] = {
     ("medicines/star_alleles.py", 14): "genotypes that are remembered, as a power of two: method",
     ("questionnaires/scoring.py", 4096): "rows that are scored at once: method",
     ("questionnaires/values.py", 3): "decimals to which the sets are published: layout",
+    ("pain/sensory_testing.py", 9): "decimals of a z-score, against rounding at the limit",
     ("plan/care_plan.py", 8): "sentences in a summary: layout",
-    ("plan/care_plan.py", 5): "sentences in a summary of one room: layout",
+    ("plan/care_plan.py", 5): "sentences of one room in a summary: layout",
 }
 
 

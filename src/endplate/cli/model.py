@@ -100,7 +100,7 @@ def _noted(cohort: Cohort) -> list[Problem]:
         found.append(
             Problem(
                 problem="model.columns_unused",
-                says="Columns that are in no map were not used.",
+                says="Columns that are in no map, or that number people or lines, were not used.",
                 where=", ".join(cohort.unused),
                 count=len(cohort.unused),
             )

@@ -35,7 +35,9 @@ _UNITS = {
     "_g_l": "g/L", "_g_dl": "g/dL", "_mg_dl": "mg/dL", "_mmol_l": "mmol/L", "_percent": "%",
     "_kg": "kg", "_cm": "cm", "_m": "m", "_per_mm3": "/uL", "_per_ul": "/uL", "_years": "a",
     "_mg_l": "mg/L", "_umol_l": "umol/L", "_hu": "[hnsf'U]", "_mm": "mm", "_deg": "deg",
+    "_ml": "mL", "_min": "min", "_minutes": "min", "_months": "mo",
 }  # fmt: skip
+_NOT_KNOWN = frozenset({"unknown", "not known", "not asked", "not done", "?"})
 _FAR = 10  # so many times outside the usual a number alone is taken for one in another unit
 _PROFILE = ("profile", "state", "health_state")  # answers without commas: 21232
 _BEFORE = ("before", "baseline", "previous")
@@ -278,14 +280,22 @@ def _take(rule: Rule, pair: str, on: date, intake: Intake) -> None:
     value, unit = choice or value, unit or concept.unit
     if concept.kind == "number" and " " in value:
         value, unit = value.split(None, 1)
-    if not value:
-        return  # left blank: missing, and never a value
+    if not value or _not_known(value, concept):
+        return  # left blank, or said not to be known: missing, and never a value
     fact = intake.take(
         concept, value, unit=unit, on=None if concept.kind == "date" else on,
         level=level or None, side=side, source=_SOURCE,
     )  # fmt: skip
     if fact is not None and value == text.strip() and unit == concept.unit:
         _refuse_another_unit(key, fact, concept)
+
+
+def _not_known(value: str, concept: Concept) -> bool:
+    """Whether a word says that nobody knows; in a category it may stand for a choice.
+
+    A tumour of unknown primary has a primary, which one must say.
+    """
+    return concept.kind != "category" and value.lower() in _NOT_KNOWN
 
 
 def _refuse_another_unit(key: str, fact: Fact, concept: Concept) -> None:

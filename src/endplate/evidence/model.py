@@ -105,6 +105,12 @@ class Validation(Struct, frozen=True, kw_only=True):
     brier_of_shares: float
     permuted: Control | None = None
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether each figure lies where such a figure can lie."""
+        figures = ((self.accuracy, 1), (self.auc, 1), (self.brier, 2))
+        return all(0 <= x <= most for e, most in figures for x in (e.low, e.value, e.high))
+
 
 class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The people that a model was trained on.
@@ -160,6 +166,9 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("intercepts and coefficients go with the classes, one for each")
         if not np.isfinite(every).all() or min(p.scale for p in self.predictor) <= 0:
             raise ValueError("its numbers are finite, and a scale is above 0")
+        tuned = (self.penalty, self.temperature, self.data.rows, self.validation.rows)
+        if not (self.validation.is_possible and all(n > 0 for n in tuned)):
+            raise ValueError("the figures of its training and validation must be possible ones")
 
     @property
     def _lines(self) -> tuple[tuple[float, ...], ...]:

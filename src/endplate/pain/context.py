@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct
-
-from endplate import rules
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Status
-from endplate.questionnaires.instrument import instruments
+from endplate.questionnaires.screening import answered, answers_to
 from endplate.record import Patient
 from endplate.rules import rule
 from endplate.vocabulary import concept, concepts
@@ -30,31 +27,6 @@ _GENES = {
     )
     if what in concepts()
 }
-
-
-def answers_to(*forms: str) -> tuple[str, ...]:
-    """The concepts by which questionnaires are answered: their scores first, then their items."""
-    found = [instruments()[form] for form in forms]
-    scores = [i.score for i in found if i.score]
-    return (*scores, *(item for i in found for item in i.items))
-
-
-class Screened(Struct, frozen=True, kw_only=True):
-    """What one questionnaire says, by the room that scores it."""
-
-    name: str
-    score: float | None
-    band: str | None
-    finding: Finding
-
-
-def screened(form: str, patient: Patient, evidence: Evidence) -> Screened | None:
-    """The newest score of a questionnaire and its band; None where there are no answers."""
-    if not any(patient.facts(what) for what in answers_to(form)):
-        return None
-    found = rules.named(f"questionnaires.{form}")(patient, evidence)[0]
-    name = concept(instruments()[form].items[0]).name.partition(", item")[0]
-    return Screened(name=name, score=found.value, band=found.category, finding=found)
 
 
 @rule(
@@ -94,7 +66,7 @@ def context(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
 def _screening(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
     rows = (evidence.row("pain.context.screening"),)
     for form in SCREENING:
-        found = screened(form, patient, evidence)
+        found = answered(form, patient, evidence)
         if found is None:
             continue
         if found.score is None:

@@ -17,8 +17,9 @@ from msgspec import Struct
 from endplate.evidence import Evidence
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Status
-from endplate.pain.context import INVENTORY, SCREENING, answers_to, screened
+from endplate.pain.context import INVENTORY, SCREENING
 from endplate.pain.red_flags import ANY, FLAGS, emergency, held_back
+from endplate.questionnaires.screening import answered, answers_to
 from endplate.record import UNKNOWN, Known, Patient, any_of
 from endplate.rules import rule
 from endplate.vocabulary import concept
@@ -396,7 +397,7 @@ def central_sensitisation(patient: Patient, evidence: Evidence) -> Finding | Non
 
 def _inventory(patient: Patient, evidence: Evidence) -> Criterion:
     row = evidence.row("pain.sensitisation.inventory")
-    found = screened(INVENTORY, patient, evidence)
+    found = answered(INVENTORY, patient, evidence)
     asks = (f"questionnaire.{INVENTORY}.score",)
     name = f"Central Sensitization Inventory {row.text}"
     if found is None or found.score is None:
@@ -570,7 +571,7 @@ def _for_and_against(
         lines[f"against_{mechanism}"] = [f"no {c.name}" for c in criteria if c.met.no]
     beside: list[Fact] = []
     for form in SCREENING:
-        score = screened(form, patient, evidence)
+        score = answered(form, patient, evidence)
         if score is not None and score.score is not None and score.band:
             against = score.band in ("not_neuropathic", "unlikely")
             way = "against" if against else "for"

@@ -19,6 +19,7 @@ from endplate.record import Patient
 from endplate.rules import rule
 
 _PRESENTATION = "pain.presentation"
+_NAMED = "pain.mechanism_named"
 _HOLDERS: Mapping[str, str] = {
     "acp2017": "ACP 2017", "nice_ng59": "NICE NG59", "who2023": "WHO 2023",
     "nice_cg173": "NICE CG173", "general": "as generally held",
@@ -36,7 +37,7 @@ _TITLES: Mapping[str, str] = {
 
 @rule(
     "pain.treatments",
-    reads=tuple(dict.fromkeys((_PRESENTATION, DURATION, CHRONIC, *pain_mechanism.reads))),
+    reads=tuple(dict.fromkeys((_PRESENTATION, _NAMED, DURATION, CHRONIC, *pain_mechanism.reads))),
     scores="pain_treatments",
     needs=(_PRESENTATION,),
     begins=("pain.",),
@@ -66,16 +67,20 @@ def treatments(patient: Patient, evidence: Evidence) -> Iterator[Finding]:
             yield from _side_by_side(
                 f"{word}_{lasting}", tuple(dict.fromkeys(facts)), missing, evidence
             )
-    if mechanism is None:
-        return
+    named = patient.latest(_NAMED)  # a clinician's word, where the criteria give none or another
     for name in ("neuropathic", "nociplastic"):
-        graded = mechanism.parts.get(name)
-        if graded in (None, "unlikely", "not_met"):
+        by_word = named is not None and named.value in (name, "mixed")
+        graded = mechanism.parts.get(name) if mechanism else None
+        if graded in (None, "unlikely", "not_met") and not by_word:
             continue
         if name == "neuropathic" and word == "sciatica":
             continue  # what holds for neuropathic pain in general does not hold for sciatica
         missing = (_PRESENTATION,) if name == "neuropathic" and kind is None else ()
-        yield from _side_by_side(name, mechanism.because, missing, evidence)
+        because = (
+            *((named,) if named is not None and by_word else ()),
+            *(mechanism.because if mechanism else ()),
+        )
+        yield from _side_by_side(name, because, missing, evidence)
 
 
 def _side_by_side(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Status
-from endplate.pain.context import answers_to, screened
 from endplate.pain.red_flags import BEGINS
+from endplate.questionnaires.screening import BANDS, DAYS, answers_to, screened
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -18,7 +18,7 @@ def yellow_flags(patient: Patient, evidence: Evidence) -> Finding | None:
     """Yellow flags: the unfavourable bands of the psychosocial questionnaires on record.
 
     Source      the questionnaires' own bands (questionnaires.*); which of them is a flag is a
-                choice (pain.yellow_flags)
+                choice (pain.yellow_flags, questionnaires.screening.*)
     Population  adults with spinal pain
     Not for     a diagnosis of anxiety or depression; questionnaires that were not filled in
     """
@@ -27,24 +27,23 @@ def yellow_flags(patient: Patient, evidence: Evidence) -> Finding | None:
     parts: dict[str, PartValue] = {}
     because: list[Fact] = []
     missing: list[str] = []
-    rows: list[Row] = [row]
+    rows: list[Row] = [row, evidence.row(BANDS), evidence.row(DAYS)]
     absent: list[str] = []
     for line in row.table:
-        form, part = str(line["of"]), str(line.get("part", ""))
-        found = screened(form, patient, evidence)
+        form, part = str(line["form"]), str(line.get("part", ""))
+        found = screened(line, patient, evidence)
         name = f"{form}_{part.removesuffix('_class')}" if part else form
         if found is None:
             absent.append(name)
             missing.append(answers_to(form)[0])
             continue
-        band = found.finding.parts.get(part) if part else found.band
         because += found.finding.because
         rows += [r for r in found.finding.rests_on if ".bands" in r.name]
-        parts[name] = band
-        if band is None:
+        parts[name] = found.band
+        if found.band is None:
             missing += found.finding.missing
-        elif band in line["flags"]:
-            told.append(f"{found.name} {str(band).replace('_', ' ')}")
+        elif found.unfavourable:
+            told.append(f"{found.name} {found.band.replace('_', ' ')}")
     if not because:
         return None
     parts |= {"flags": len(told), "not_on_record": ", ".join(absent) or None}

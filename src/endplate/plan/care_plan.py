@@ -80,7 +80,7 @@ def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[An
         for f in rule(patient, evidence)
         if not _hardly_begun(f)
     )
-    found = first_things_first(tuple(found))
+    found = first_things_first(_told_by_one(tuple(found)))
     keys = [f.key for f in found]
     if len(set(keys)) != len(keys):
         twice = sorted({k for k in keys if keys.count(k) > 1})
@@ -92,6 +92,13 @@ def findings_of(record: PatientRecord, on: date, evidence: Evidence) -> tuple[An
         return (stage, urgency, place.get(finding.rule, math.inf), finding.key)
 
     return tuple(sorted(found, key=order))
+
+
+def _told_by_one(found: tuple[AnyFinding, ...]) -> tuple[AnyFinding, ...]:
+    """The findings without those of rules whose matter another rule has told."""
+    speak = {f.rule for f in found}
+    silent = {rule.id for rule in rules.find() if rule.unless in speak}
+    return tuple(f for f in found if f.rule not in silent)
 
 
 def _is_asked(rule: Rule, patient: Patient) -> bool:

@@ -14,15 +14,9 @@ from endplate.findings import (
     Stage,
     Urgency,
 )
+from endplate.questionnaires.screening import Answered, answers_to, screened
 from endplate.record import Patient
-from endplate.recovery.screening import (
-    Screened,
-    answers_to,
-    facts_of,
-    is_planned,
-    rows_of,
-    screened,
-)
+from endplate.recovery.screening import facts_of, is_planned, rows_of, screening_rows
 from endplate.rules import rule
 
 _SURGEON = "Earlier or later where the operating surgeon says so."
@@ -146,7 +140,7 @@ def return_to_work(patient: Patient, evidence: Evidence) -> AnyFinding | None:
             *facts_of(risks),
         ),
         "missing": (*((_DEMAND,) if demand is None else ()), *lacking),
-        "rests_on": (row, delay, also, *rows_of(risks)),
+        "rests_on": (row, delay, also, *screening_rows(evidence), *rows_of(risks)),
         "stage": Stage.AFTER_SURGERY,
     }  # fmt: skip
     if not risks:
@@ -163,12 +157,12 @@ def return_to_work(patient: Patient, evidence: Evidence) -> AnyFinding | None:
 
 def _risks(
     delay: Row, patient: Patient, evidence: Evidence
-) -> tuple[list[Screened], tuple[str, ...], bool]:
+) -> tuple[list[Answered], tuple[str, ...], bool]:
     """The forms that say that delay is to be expected, what lacks, and if a form is undecided."""
     found = [(line, screened(line, patient, evidence)) for line in delay.table]
-    yes = [s for line, s in found if s is not None and s.category in line["is"]]
+    yes = [s for _, s in found if s is not None and s.unfavourable]
     lacking: list[str] = []
     for line, one in found:
         lacking += [str(line["asks"])] if one is None else one.finding.missing
-    is_open = any(s is None or s.category is None for _, s in found)
+    is_open = any(s is None or s.band is None for _, s in found)
     return yes, tuple(dict.fromkeys(lacking)), is_open

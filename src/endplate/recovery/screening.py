@@ -7,11 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from endplate import rules
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import (
-    AnyFinding,
     Finding,
     PartValue,
     Recommendation,
@@ -19,68 +17,18 @@ from endplate.findings import (
     Status,
     Urgency,
 )
-from endplate.questionnaires.instrument import instruments
+from endplate.questionnaires.screening import BANDS, DAYS, Answered, answers_to, screened
 from endplate.record import Patient
 from endplate.rules import rule
-from endplate.vocabulary import concept
 
 FORMS = ("start_back", "ompsq10", "phq9", "phq2", "gad7", "gad2", "tsk17", "fabq", "pcs")
 _WITHOUT_RECOVERY = ("none", "injection")
 
 
-def answers_to(*forms: str) -> tuple[str, ...]:
-    """The concepts by which forms are answered."""
-    found = [instruments()[form] for form in forms]
-    scores = [i.score for i in found if i.score]
-    return (*scores, *(item for i in found for item in i.items))
-
-
-class Screened(Struct, frozen=True, kw_only=True):
-    """A form, or a scale of it, that was answered: its class, None where that is open."""
-
-    form: str
-    name: str
-    category: str | None
-    score: float | None
-    finding: AnyFinding
-
-    @property
-    def says(self) -> str:
-        """Name, score and class, as they stand in a sentence."""
-        number = "" if self.score is None else f" {self.score:g}"
-        word = self.category.replace("_", " ") if self.category else "no class"
-        return f"{self.name}{number} ({word})"
-
-
-def screened(line: Mapping[str, Any], patient: Patient, evidence: Evidence) -> Screened | None:
-    """What the form of a line says; None where it was not answered, or too long ago."""
-    form, part = str(line["form"]), str(line.get("part", ""))
-    found = next(iter(rules.named(f"questionnaires.{form}")(patient, evidence)), None)
-    if found is None or not _recent(found.because, patient, evidence):
-        return None
-    name = concept(instruments()[form].items[0]).name.partition(", item")[0]
-    if not part:
-        return Screened(
-            form=form, name=name, category=found.category, score=found.value, finding=found
-        )
-    scale = part.removesuffix("_class")
-    category, score = found.parts.get(part), found.parts.get(scale)
-    return Screened(
-        form=form, name=f"{name}, {scale.replace('_', ' ')}",
-        category=None if category is None else str(category),
-        score=None if score is None else float(score), finding=found,
-    )  # fmt: skip
-
-
-def _recent(facts: Iterable[Fact], patient: Patient, evidence: Evidence) -> bool:
-    days = [(patient.on - f.on).days for f in facts if f.on is not None]
-    return not days or evidence.row("recovery.screening.days").met(min(days))
-
-
-def met(row: Row, patient: Patient, evidence: Evidence) -> list[Screened]:
-    """Those lines of a table of forms that hold."""
-    found = [(line, screened(line, patient, evidence)) for line in row.table]
-    return [s for line, s in found if s is not None and s.category in line["is"]]
+def met(row: Row, patient: Patient, evidence: Evidence) -> list[Answered]:
+    """The forms of a table that are unfavourable."""
+    found = [screened(line, patient, evidence) for line in row.table]
+    return [s for s in found if s is not None and s.unfavourable]
 
 
 def is_planned(patient: Patient) -> bool:
@@ -105,7 +53,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     """One domain: the form that screens it, whether that is above its limit, what is missing."""
 
     name: str
-    by: Screened | None
+    by: Answered | None
     positive: bool | None
     missing: tuple[str, ...]
 
@@ -117,15 +65,15 @@ def domains(patient: Patient, evidence: Evidence) -> list[Domain]:
         by_domain.setdefault(str(line["domain"]), []).append(line)
     found = []
     for name, lines in by_domain.items():
-        answered = [(line, s) for line in lines if (s := screened(line, patient, evidence))]
-        above = [s for line, s in answered if s.category in line["positive"]]
-        classed = [s for _, s in answered if s.category is not None]
-        by = next(iter([*above, *classed, *(s for _, s in answered)]), None)
+        filled = [s for line in lines if (s := screened(line, patient, evidence))]
+        above = [s for s in filled if s.unfavourable]
+        classed = [s for s in filled if s.band is not None]
+        by = next(iter([*above, *classed, *filled]), None)
         asks = tuple(str(line["asks"]) for line in lines if "asks" in line)
         if by is None:
             found.append(Domain(name=name, by=None, positive=None, missing=asks))
         else:
-            positive = None if by.category is None else bool(above)
+            positive = None if by.band is None else bool(above)
             found.append(Domain(name=name, by=by, positive=positive, missing=by.finding.missing))
     # A scale about work is for who works: where nobody answered it, nothing is missing.
     return [d for d in found if d.by is not None or d.missing]
@@ -136,7 +84,11 @@ def not_screened(patient: Patient, evidence: Evidence) -> tuple[str, ...]:
     return tuple(dict.fromkeys(w for d in domains(patient, evidence) for w in d.missing))
 
 
-@rule("recovery.screening", reads=(*answers_to(*FORMS), "intent.procedure"))
+@rule(
+    "recovery.screening",
+    reads=(*answers_to(*FORMS), "intent.procedure"),
+    unless="pain.yellow_flags",
+)
 def screening(patient: Patient, evidence: Evidence) -> Finding | None:
     """What was screened of what drives recovery: course, mood, fear, catastrophising.
 
@@ -163,7 +115,11 @@ def screening(patient: Patient, evidence: Evidence) -> Finding | None:
         parts=parts,
         because=facts_of(d.by for d in known if d.by),
         missing=missing,
-        rests_on=(*evidence.under("recovery.screening."), *rows_of(d.by for d in known if d.by)),
+        rests_on=(
+            *evidence.under("recovery.screening."),
+            *screening_rows(evidence),
+            *rows_of(d.by for d in known if d.by),
+        ),
         stage=stage_of(patient),
     )
 
@@ -172,12 +128,17 @@ def _words(domain: str) -> str:
     return domain.replace("_", " ")
 
 
-def facts_of(found: Iterable[Screened]) -> tuple[Fact, ...]:
+def facts_of(found: Iterable[Answered]) -> tuple[Fact, ...]:
     """The answers that forms rest on, each once."""
     return tuple(dict.fromkeys(f for s in found for f in s.finding.because))
 
 
-def rows_of(found: Iterable[Screened]) -> tuple[Row, ...]:
+def screening_rows(evidence: Evidence) -> tuple[Row, ...]:
+    """Which bands are unfavourable, and how long a form counts."""
+    return evidence.row(BANDS), evidence.row(DAYS)
+
+
+def rows_of(found: Iterable[Answered]) -> tuple[Row, ...]:
     """The evidence that forms rest on, each row once."""
     return tuple({r.name: r for s in found for r in s.finding.rests_on}.values())
 
@@ -233,8 +194,8 @@ def _element(
         category=name,
         because=facts_of(yes),
         missing=not_screened(patient, evidence),
-        rests_on=(row, evidence.row("recovery.screening.why"),
-                  evidence.row("recovery.screening.days"), *rows_of(yes)),
+        rests_on=(row, evidence.row("recovery.screening.why"), *screening_rows(evidence),
+                  *rows_of(yes)),
         would_change=("A newer answer to the same form.",),
         stage=stage_of(patient),
         urgency=Urgency.ROUTINE,

@@ -19,6 +19,12 @@ from endplate.facts import InputProblem
 from endplate.vocabulary import Concept
 
 _BLANK = {"", "na", "nan", "null", "n/a"}
+# Names of columns that number people or lines. In a table sorted by outcome such a number alone
+# tells the outcome, in the people left out as well.
+_NUMBERING = re.compile(
+    r"|index|row|unnamed.*|(.*_)?(id|identifier|mrn)|(patient|person|subject|participant|record)s?"
+    r"|(patient|person|subject|participant|record|case|row|line)_?(no|nr|num|number)"
+)
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
@@ -68,8 +74,8 @@ def read_cohort(
     outcome
         The column of the class; its words are written in snake case.
     concept_of
-        The concept of each predictor's column; else every column but the outcome is one, by its
-        own name, and a model of it serves where it was made.
+        The concept of each predictor's column; else every column is one, by its own name, but the
+        outcome and what numbers people or lines; a model of it serves where it was made.
     classes
         The classes that there may be, in order; else those of the table, in that of the alphabet.
 
@@ -88,7 +94,10 @@ def read_cohort(
     rows = [line for _, line in numbered]
     if len(set(head)) < len(head):
         raise _wrong(path, "each column needs a name of its own, and one is there twice")
-    asked = dict(concept_of or {c: c for c in head if c != outcome})
+    asked = dict(
+        concept_of
+        or {c: c for n, c in enumerate(head) if c != outcome and not _numbers(c, n, numbered)}
+    )
     lacking = [c for c in (outcome, *asked) if c not in head]
     if lacking or not asked:
         raise _wrong(path, f"it needs the columns {', '.join(lacking) or 'of its predictors'}")
@@ -120,6 +129,16 @@ def read_cohort(
         without_outcome=len(rows) - len(kept),
         unused=tuple(c for c in head if c != outcome and c not in asked),
     )
+
+
+def _numbers(name: str, at: int, numbered: list[tuple[int, list[str]]]) -> bool:
+    """Whether a column numbers people or lines, by its name, or as it counts up line by line."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if _NUMBERING.fullmatch(plain):
+        return True
+    cells = [_number(line[at].strip()) if at < len(line) else None for _, line in numbered]
+    steps = np.diff([np.nan if cell is None else cell for cell in cells])
+    return len(steps) > 1 and bool((steps == 1).all())
 
 
 def read_map(path: Path) -> dict[str, str]:
@@ -189,7 +208,8 @@ def _value(path: Path, line: int, column: str, cell: str, concept: Concept) -> f
     low, high = (0.0, 1.0) if concept.kind == "yes_no" else concept.plausible or (-1e9, 1e9)
     whole = concept.kind != "yes_no" or number in (0.0, 1.0)
     if number is None or not (whole and low <= number <= high):
-        allowed = "yes, no, 1 or 0" if concept.kind == "yes_no" else f"{low:g} to {high:g}"
+        limits = f"a number, {low:g} to {high:g}"
+        allowed = "yes, no, 1 or 0" if concept.kind == "yes_no" else limits
         raise _wrong(path, f"{column} in line {line} must be {allowed}, or blank if not known")
     return number
 

@@ -259,7 +259,7 @@ def _check(cohort: Cohort, plan: Plan) -> None:
     if alike:
         raise InputProblem(
             f"{cohort.file}: a model cannot be trained. A predictor differs between people; "
-            f"{', '.join(alike)} is the same in everybody. Leave it out of the map."
+            f"{', '.join(alike)} is the same in everybody. Leave it out of the table or the map."
         )
 
 

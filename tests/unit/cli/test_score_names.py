@@ -100,6 +100,29 @@ SAME = [
      "radiating=yes"),
     ("mfi5 diabetes=yes recent_heart_failure=no", "mFI-5 dm=yes chf=no"),
     ("charlson stroke_or_tia=yes age=50", "CCI cva=yes age=50"),
+    (
+        "neupsig history_of_relevant_lesion=yes plausible_distribution=yes sensory_signs=no "
+        "confirmatory_test=yes",
+        "neupsig nerve_lesion=yes distribution=yes sensory_loss=no test=yes",
+    ),
+    (
+        "iasp_nociplastic duration=6 regional=yes entirely_nociceptive=no entirely_neuropathic=no "
+        "history_touch=yes sleep_disturbance=yes static_allodynia=yes",
+        "iasp_nociplastic months=6 regional=yes nociceptive=no neuropathic=no touch=yes "
+        "poor_sleep=yes static_mechanical_allodynia=yes",
+    ),
+    (
+        "red_flags saddle_sensory_change=yes post_void_residual=250 severe_trauma=no",
+        "red_flags perineal_numbness=yes residual_ml=250 major_trauma=no",
+    ),
+    (
+        "pain_treatments presentation=sciatica duration=2",
+        "pain_treatments sciatica=yes pain_months=2",
+    ),
+    (
+        "post_operative_red_flags day=4 temperature=38.2 days_without_stool=5 more_opioid=no",
+        "post_operative_red_flags pod=4 temp=38.2 days_since_bowel_movement=5 rising_opioid=no",
+    ),
 ]  # fmt: skip
 
 
@@ -226,3 +249,18 @@ def test_what_counts_as_a_change_of_the_mjoa_depends_on_where_it_began(
 def test_nothing_was_lacking_before_a_full_mjoa(capsys):
     _, (_, change) = run(capsys, "mjoa", "answers=5,6,3,3", "before=18")
     assert change["parts"]["recovery_rate_percent"] is None
+
+
+@pytest.mark.parametrize("word", ["unknown", "not asked", "?", ""])
+def test_an_input_said_to_be_unknown_is_one_that_was_not_given(capsys, word):
+    given = ["neupsig", "history_of_relevant_lesion=yes", "plausible_distribution=yes"]
+    found = score(capsys, *given, f"sensory_signs={word}")
+    assert found == score(capsys, *given)
+    assert found["category"] == "possible"
+    assert "pain.neuropathic.sensory_signs" in found["missing"]
+
+
+def test_unknown_stays_a_choice_where_it_is_one(capsys):
+    code, found = run(capsys, "gap", "imaging.posture=unknown", "pelvic_incidence=50")
+    assert code == 0
+    assert not any(a["what"] == "imaging.posture" for f in found for a in f["assumed"])

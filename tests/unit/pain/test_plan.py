@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from endplate import evidence
 from endplate.findings import Urgency
 from endplate.plan.care_plan import arranged, findings_of
@@ -69,3 +71,18 @@ def test_an_emergency_stands_first_and_holds_the_mechanism_back():
     held = ("pain.neupsig", "pain.iasp", "pain.central", "pain.peripheral", "pain.context")
     assert not [key for key in found if key.startswith(held)]
     assert [key for key in found if key.startswith("pain.treatments")] == ["pain.treatments"]
+
+
+def test_what_forms_screen_is_told_once():
+    def screens(table):
+        found = findings_of(PatientRecord.of(facts_from(table)), ON, SHIPPED)
+        rules_ = ("pain.yellow_flags", "recovery.screening")
+        return [f.rule for f in found if f.rule in rules_]
+
+    assert screens({"questionnaire.pcs.score": 31}) == ["pain.yellow_flags"]
+    assert screens({"questionnaire.phq9.score": 12}) == ["recovery.screening"], "no pain begun"
+
+
+def test_a_form_of_long_ago_is_no_yellow_flag():
+    old = {"questionnaire.pcs.score": {"value": 31, "on": date(2024, 1, 1)}, "pain.duration": 5}
+    assert "pain.yellow_flags" not in said(old)[0]

@@ -42,6 +42,21 @@ def test_without_a_map_every_column_is_a_predictor(tmp_path):
         read(tmp_path, "Q1,group\n-9223372036854775808,a\n", None)
 
 
+@pytest.mark.parametrize("name", ["patient_id", "ID", "", "Unnamed: 0", "MRN", "Subject No", "n"])
+def test_what_numbers_people_is_no_predictor(tmp_path, name):
+    """In a table sorted by outcome it would tell the outcome of people never seen."""
+    text = f"{name},Q1,group\n" + "".join(f"{n},{n % 3},{'ab'[n > 3]}\n" for n in range(1, 8))
+    found = read(tmp_path, text, None)
+    assert found.columns == ("Q1",) and found.unused == (name,)
+    named = read(tmp_path, text.replace(name, "opioid", 1) if name else text, {"Q1": "person.age"})
+    assert named.columns == ("Q1",)
+
+
+@pytest.mark.parametrize("name", ["opioid", "steroid", "patient_age", "case_mix"])
+def test_a_predictor_with_such_a_name_stays_one(tmp_path, name):
+    assert read(tmp_path, f"{name},group\n3,a\n5,b\n4,b\n", None).columns == (name,)
+
+
 def test_outcomes_may_be_numbers_and_words_of_any_language(tmp_path):
     found = read(tmp_path, HEAD + "1,60,-1\n1,60,1\n1,60,0\n1,60,1.0\n")
     assert found.counts == {"0": 1, "1": 2, "minus_1": 1}

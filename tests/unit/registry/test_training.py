@@ -153,6 +153,8 @@ def test_a_predictor_that_tells_nobody_apart_is_refused(cohort):
         ("penalty = ", "penalti = ", "penalti"),
         ("[data]", "[data", "cannot be used"),
         ('classes = ["central"', 'classes = ["nociceptive"', "name of its own"),
+        ("penalty = ", "penalty = nan #", "possible ones"),
+        ("[validation.accuracy]\nvalue = ", "[validation.accuracy]\nvalue = 9", "possible ones"),
     ],
 )
 def test_a_spoiled_file_is_no_model(model, old, new, said):

@@ -71,6 +71,14 @@ _LEVEL_FROM_TEXT = "the level was taken from the words for it"
 _NOTHING_KNOWN = frozenset({"160245001", "716186003"})
 _NOTHING_SAID = ("no known", "no current problem", "none known", "nkda", "nka")
 
+# What a condition may be by its name: of the red flags, those that no other illness gives.
+_CONDITIONS = (
+    "condition.", "fracture.",
+    *(f"pain.red_flag.{name}" for name in (
+        "cauda_equina", "bladder_dysfunction", "bowel_dysfunction", "saddle_sensory_change",
+        "bilateral_sciatica", "spinal_infection", "myelopathy", "known_aortic_aneurysm",
+    )),
+)  # fmt: skip
 OTHER_CONDITION = Target(concept("condition.other"))
 OTHER_PROCEDURE = Target(concept("procedure.other"))
 OTHER_ALLERGY = Target(concept("allergy.other"))
@@ -87,7 +95,7 @@ def condition(resource: Resource) -> None:
     doubts = judged(resource, "verificationStatus", CONDITION_VERIFICATION)
     spoken = elements.coded_item(json, "code")
     _refuse_nothing(resource, spoken, "Condition")
-    target = said_to_be(spoken, ("condition.", "fracture."))
+    target = said_to_be(spoken, _CONDITIONS)
     on, dated, details = _onset(resource)
     status = elements.code(json, "clinicalStatus")
     lasts = target is not None and _lasts(target)
