@@ -16,9 +16,11 @@ _ELEMENTS = (
     "paracetamol", "nsaid", "gabapentinoid", "ketamine_or_lidocaine", "local_anaesthetic",
     "discharge_opioid",
 )  # fmt: skip
+# It speaks against an anti-inflammatory medicine however long ago it was.
+_HEART = "condition.cardiovascular_event_history"
 _AGAINST = {
     "paracetamol": ("allergy.paracetamol", "condition.liver_failure"),
-    "nsaid": ("allergy.nsaid", "condition.peptic_ulcer"),
+    "nsaid": ("allergy.nsaid", "condition.peptic_ulcer", _HEART),
     "gabapentinoid": (OPIOID, "condition.lung_disease"),
     "local_anaesthetic": ("allergy.local_anaesthetic",),
 }
@@ -31,6 +33,7 @@ _NAMES = {
     "condition.liver_failure": "liver failure",
     "condition.peptic_ulcer": "peptic ulcer",
     "condition.lung_disease": "lung disease",
+    _HEART: "an earlier myocardial infarction or stroke",
     OPIOID: "an opioid",
 }
 # Which medicines' allergies on record speak against an element.
@@ -89,7 +92,8 @@ def multimodal_analgesia(patient: Patient, evidence: Evidence) -> Iterator[AnyFi
 
 def _also(name: str, evidence: Evidence) -> tuple[Row, ...]:
     if name == "nsaid":
-        return (evidence.row("medicines.renal.avoid_below.nsaid"),)
+        heart = evidence.row("medicines.multimodal.nsaid_and_heart")
+        return (evidence.row("medicines.renal.avoid_below.nsaid"), heart)
     if name == "gabapentinoid":
         return (evidence.row("medicines.multimodal.elderly"),)
     return ()
@@ -97,7 +101,7 @@ def _also(name: str, evidence: Evidence) -> tuple[Row, ...]:
 
 def _checks(name: str, patient: Patient, evidence: Evidence) -> Iterator[Check]:
     for what in _AGAINST.get(name, ()):
-        known = patient.has(what)
+        known = patient.ever(what) if what == _HEART else patient.has(what)
         if what in _ALLERGENS:
             known = any_of((known, _allergy(patient, what)))
             known = patient.has(what) if known.unknown else known
