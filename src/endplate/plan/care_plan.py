@@ -112,7 +112,7 @@ def _hardly_begun(finding: Finding) -> bool:
     Such scores share items with every record, and would ask everybody for all their others.
     """
     return (
-        finding.rule.startswith("risk.")
+        finding.rule.startswith(("risk.", "medicines.riosord"))
         and finding.status is Status.UNKNOWN
         and len(finding.missing) >= len(finding.because)
     )
