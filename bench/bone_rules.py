@@ -1,4 +1,4 @@
-"""Bone rules per second: five of them beside the same five in CQL, and all of them over records.
+"""Bone rules per second: five of them beside the same five in CQL.
 
 The five: WHO category, vitamin D, FRAX threshold, USPSTF 2018, trabecular bone score. Both
 sides start from the same file (one Bundle of a Patient and 20 Observations a line), parse it and
@@ -14,19 +14,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench import npm
 from bench.bone_patients import PEOPLE, TODAY, write
-from bench.timing import SHARED, Line, Timed, reported, timed
+from bench.timing import Line, Timed, reported, timed
 
 HERE = "bench.bone_rules"
 FOLDER = Path(tempfile.gettempdir()) / "endplate-bench-bone-rules"
 PATIENTS = FOLDER / "patients.ndjson"
 OURS, THEIRS = FOLDER / "ours.json", FOLDER / "theirs.json"
-RECORDS = SHARED / "registry" / "fhir_r4_synthea617"
 FIVE = (
     "bone.osteoporosis_by_dxa",
     "bone.vitamin_d",
@@ -148,32 +146,6 @@ def _seen() -> str:
     return f"equal answers for all {PEOPLE}; kinds of answer by rule: {counts}"
 
 
-# -- all rules over records ---------------------------------------------------------------------
-
-
-@cache
-def _population() -> Any:
-    from endplate.exchange.fhir.read import read_population
-
-    return read_population(sorted(RECORDS.glob("*.ndjson.zst")), TODAY)
-
-
-def read_records() -> None:
-    _population.cache_clear()
-    assert len(_population()) == 615
-
-
-def plan_records() -> None:
-    """The records are read in the warm-up, so that only the rules are timed."""
-    from endplate import evidence
-    from endplate.plan.care_plan import findings_of
-    from endplate.record import PatientRecord
-
-    shipped = evidence.shipped()
-    for understood in _population().values():
-        findings_of(PatientRecord.of(understood.facts), TODAY, shipped)
-
-
 def lines() -> Iterator[Line]:
     # in a process of its own: a child's peak memory begins with that of its parent
     subprocess.run([sys.executable, "-c", f"import {HERE} as b; b.make()"], check=True)
@@ -192,10 +164,3 @@ def lines() -> Iterator[Line]:
             "cql-execution, one retrieve", _peer("record_at_once.cql", 3),
             note=_seen(), count=PEOPLE, things="people",
         )  # fmt: skip
-    if not RECORDS.is_dir():
-        print(f"skipped: needs {RECORDS.name} beside the checkout")
-        return
-    for name, call in (("read from the export", "read_records"), ("every rule", "plan_records")):
-        yield Line(
-            f"615 whole records: {name}", timed(f"{HERE}:{call}"), count=615, things="records"
-        )

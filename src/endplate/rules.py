@@ -162,10 +162,21 @@ def _notes(question: Question) -> dict[str, str]:
 def find() -> tuple[Rule, ...]:
     """All rules of all clinical rooms, by id."""
     for name in ROOMS:
-        room = importlib.import_module(f"endplate.{name}")
-        for module in pkgutil.iter_modules(getattr(room, "__path__", ())):
-            importlib.import_module(f"endplate.{name}.{module.name}")
+        _enter(name)
     return tuple(_rules[id] for id in sorted(_rules))
+
+
+@cache
+def of_room(name: str) -> tuple[Rule, ...]:
+    """The rules of one clinical room, by id; the other rooms are not imported for them."""
+    _enter(name)
+    return tuple(_rules[id] for id in sorted(_rules) if id.startswith(f"{name}."))
+
+
+def _enter(name: str) -> None:
+    room = importlib.import_module(f"endplate.{name}")
+    for module in pkgutil.iter_modules(getattr(room, "__path__", ())):
+        importlib.import_module(f"endplate.{name}.{module.name}")
 
 
 @cache

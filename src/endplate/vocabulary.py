@@ -25,6 +25,10 @@ Kind = Literal["number", "yes_no", "category", "text", "date", "levels"]
 _MOST_REMEMBERED = 2**16
 
 LOCAL_SYSTEM = "https://endplate.example/fhir/CodeSystem/concept"
+# Of findings, by their key; what carries such a code was made by Endplate.
+FINDING_SYSTEM = "https://endplate.example/fhir/CodeSystem/finding"
+# The forms whose linkIds are ids of concepts.
+OWN_QUESTIONNAIRES = "https://endplate.example/fhir/Questionnaire/"
 
 # The short names of the code systems in codes.csv and their FHIR addresses.
 CODE_SYSTEMS: Mapping[str, str] = MappingProxyType(
@@ -36,6 +40,15 @@ CODE_SYSTEMS: Mapping[str, str] = MappingProxyType(
         "icd10cm": "http://hl7.org/fhir/sid/icd-10-cm",
         "atc": "http://www.whocc.no/atc",
         "endplate": LOCAL_SYSTEM,
+    }
+)
+# Those of genetic results in genomics.csv besides: they are no codes of concepts.
+GENOMIC_SYSTEMS: Mapping[str, str] = MappingProxyType(
+    {
+        "loinc": CODE_SYSTEMS["loinc"],
+        "hgnc": "http://www.genenames.org",
+        "genomics_tbd": "http://hl7.org/fhir/uv/genomics-reporting/CodeSystem/tbd-codes-cs",
+        "v2_0074": "http://terminology.hl7.org/CodeSystem/v2-0074",
     }
 )
 _SYSTEM_BY_ADDRESS = {address: short for short, address in CODE_SYSTEMS.items()} | {
@@ -134,6 +147,17 @@ class AnswerCode(Struct, frozen=True, kw_only=True):
 
     concept: str
     value: Literal["yes", "no", "unknown"]
+    system: str
+    code: str
+    display: str
+    source: str = ""
+
+
+class GenomicCode(Struct, frozen=True, kw_only=True):
+    """One code that genetic results share, such as that of a genotype, a gene or a phenotype."""
+
+    use: Literal["code", "gene", "phenotype"]
+    what: str
     system: str
     code: str
     display: str
@@ -250,6 +274,12 @@ def body_sites() -> Mapping[tuple[str, str], BodySite]:
 def measurement_names() -> Mapping[str, MeasurementName]:
     """The names of DICOM for measured quantities, by concept."""
     return {n.concept: n for n in _lines("dicom_names.csv", MeasurementName)}
+
+
+@cache
+def genomic_codes() -> Mapping[tuple[str, str], GenomicCode]:
+    """The codes that genetic results share, by their use and what they stand for."""
+    return {(g.use, g.what): g for g in _lines("genomics.csv", GenomicCode)}
 
 
 @cache

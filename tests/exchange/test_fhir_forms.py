@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 
-from endplate import evidence, rules
+from endplate import evidence, rules, vocabulary
 from endplate.exchange.case import read_case
 from endplate.exchange.fhir.forms import read_forms
 from endplate.exchange.fhir.read import read_fhir
@@ -14,7 +15,7 @@ from endplate.facts import InputProblem
 from endplate.record import PatientRecord
 from endplate.vocabulary import LOCAL_SYSTEM
 
-from patients import ON
+from patients import ON, fact
 
 URL = "https://clinic.example/Questionnaire/back"
 ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
@@ -68,6 +69,51 @@ def test_a_clinics_form_is_read_by_its_map_and_scored(tmp_path):
     assert (found.value, found.category, found.missing) == (8, "mild", ())
 
 
+TEN = (
+    "odi", "ndi", "rmdq", "phq9", "gad7", "peg", "start_back", "pcs", "dn4", "tsk17", "zcq",
+    "promis_pain_interference_4a",
+)  # fmt: skip
+
+
+def answered(instrument):
+    """Every item of a form with an answer that it has, neither all the same nor all the lowest."""
+    items = []
+    for n in itertools.count(1):
+        asked = vocabulary.concepts().get(f"questionnaire.{instrument}.item{n}")
+        if asked is None:
+            return items
+        low, high = asked.plausible or (0, 1)
+        items.append((asked, low + (n % 2) * (high - low)))
+
+
+@pytest.mark.parametrize("instrument", TEN)
+@pytest.mark.parametrize("coding", ["number", "ordinal"])
+def test_an_instrument_comes_through_from_the_clinics_form_to_its_score(
+    tmp_path, instrument, coding
+):
+    items = answered(instrument)
+    links = ", ".join(f'"/back/q{n}" = {n}' for n in range(1, len(items) + 1))
+    (tmp_path / "questionnaires.toml").write_text(
+        f'[[form]]\nquestionnaire = "{URL}"\ninstrument = "{instrument}"\nitems = {{ {links} }}\n'
+    )
+    given = {
+        f"/back/q{n}": coded("any", value) if coding == "ordinal" else [{"valueDecimal": value}]
+        for n, (_, value) in enumerate(items, 1)
+    }
+    written(tmp_path, {"resourceType": "Patient", "id": "p"}, response(given))
+    case = read_case(tmp_path, ON)
+    typed = [
+        fact(asked.id, bool(value) if asked.kind == "yes_no" else value) for asked, value in items
+    ]
+    rule = next(r for r in rules.find() if r.id == f"questionnaires.{instrument}")
+    through, direct = (
+        list(rule(PatientRecord.of(facts).known_on(ON), evidence.shipped()))
+        for facts in (case.record.facts, typed)
+    )
+    assert [(f.value, f.category) for f in through] == [(f.value, f.category) for f in direct]
+    assert through[0].status == "answered" and not through[0].missing
+
+
 def test_without_the_map_the_same_answers_are_no_items(tmp_path):
     answers = {f"q{n}": coded("LA6569-3") for n in range(1, 10)}
     assert items(read_fhir([written(tmp_path, response(answers))], ON).facts) == {}
@@ -109,16 +155,17 @@ def test_a_link_of_ours_needs_no_map(tmp_path):
                     "questionnaire.dn4.item2": False}  # fmt: skip
 
 
-def test_a_total_by_its_loinc_code_is_a_stated_score(tmp_path):
+@pytest.mark.parametrize("form, code", [("phq9", "44261-6"), ("gad7", "70274-6")])
+def test_a_total_by_its_loinc_code_is_a_stated_score(tmp_path, form, code):
     total = {
         "resourceType": "Observation", "id": "o", "status": "final",
         "subject": {"reference": "Patient/p"}, "effectiveDateTime": "2026-05-01",
-        "code": {"coding": [{"system": "http://loinc.org", "code": "44261-6"}]},
+        "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
         "valueQuantity": {"value": 12, "unit": "{score}", "code": "{score}",
                           "system": "http://unitsofmeasure.org"},
     }  # fmt: skip
-    found = [f for f in read_fhir([written(tmp_path, total)], ON).facts if "phq9" in f.what]
-    assert [(f.what, f.value) for f in found] == [("questionnaire.phq9.score", 12)]
+    found = [f for f in read_fhir([written(tmp_path, total)], ON).facts if form in f.what]
+    assert [(f.what, f.value) for f in found] == [(f"questionnaire.{form}.score", 12)]
 
 
 @pytest.mark.parametrize(

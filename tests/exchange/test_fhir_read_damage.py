@@ -67,6 +67,18 @@ VALID = {
         effectivePeriod={"start": "2026-01-01", "end": "2026-01-02"},
         effectiveDateTime=...,
     ),
+    "genotype": observation(
+        code=coded("84413-4", LOINC),
+        valueQuantity=...,
+        valueCodeableConcept={"text": "CYP2D6*1/*4"},
+        component=[
+            {
+                "code": coded("48018-6", LOINC),
+                "valueCodeableConcept": coded("HGNC:2625", "http://www.genenames.org", "CYP2D6"),
+            },
+            {"code": {"text": "Activity score"}, "valueQuantity": quantity(1, "1")},
+        ],
+    ),
     "text": observation("lab.vitamin_d", valueString="24 ng/mL", effectiveDateTime="2019-05"),
     "ratio": observation(
         valueRatio={"numerator": quantity(18, "mg"), "denominator": quantity(2, "dL")}

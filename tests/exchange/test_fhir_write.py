@@ -21,12 +21,12 @@ from endplate.exchange.fhir.read import read_fhir
 from endplate.exchange.fhir.write import bundle, bundle_bytes
 from endplate.exchange.fhir.write import codes as write_codes
 from endplate.exchange.fhir.write import findings as write_findings
-from endplate.exchange.fhir.write.elements import FINDING_SYSTEM
 from endplate.facts import Fact, InputProblem
 from endplate.findings import AnyFinding, Finding, Recommendation, Stage, Status, Urgency
 from endplate.plan.care_plan import INTENDED_USE, CarePlan, arranged, findings_of
 from endplate.posture import Posture
 from endplate.record import PatientRecord
+from endplate.vocabulary import FINDING_SYSTEM
 
 from patients import ON, PatientBuilder, fact, patient
 
@@ -621,7 +621,8 @@ def test_an_interpretation_stands_with_the_value_that_it_is_about():
 
 def test_the_tables_of_rules_name_rules_that_exist():
     known = {rule.id for rule in rules.find()}
-    assert {rule for rule, _ in write_findings.HAZARDS} <= known
+    assert {name.partition("@")[0] for name, _ in write_findings.HAZARDS} <= known
+    assert {*write_findings.GENE_ADVICE, *write_findings.WALKING} <= known
     assert set(write_findings.PROBABILITIES) <= known
 
 
@@ -879,7 +880,8 @@ def test_a_damaged_error_or_posture_does_not_cost_the_measurement(tmp_path, dama
         what="ct.hounsfield.three_location", value=95.0, unit="[hnsf'U]", on=ON, level="L1",
         interval=(90.0, 101.0), posture=Posture.SUPINE, source="x", method="endplate.test 1",
     )  # fmt: skip
-    made = with_only(Finding(rule="x.y", says="So.", because=(measured,)))
+    record = patient().woman(67).record.with_facts([measured])
+    made = with_only(Finding(rule="x.y", says="So.", because=(measured,)), record=record)
     for part in resources(made, "Observation")[0]["component"]:
         code = part.pop("code")
         part.clear()

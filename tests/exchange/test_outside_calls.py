@@ -67,6 +67,15 @@ def test_what_is_no_diplotype_is_refused(read, written):
     assert [p.problem for p in understood.problems] == ["genes.diplotype"]
 
 
+@pytest.mark.parametrize("line", ["CYP2D6,*1/*4", "CYP2D6 *1/*4", "CYP2D6"])
+def test_a_line_that_is_no_call_is_said(read, line):
+    found, understood = read(f"CYP2C9\t*1/*2\n{line}\n")
+    assert CYP2D6 not in found
+    assert [p.problem for p in understood.problems] == ["genes.not_a_call"]
+    with pytest.raises(InputProblem, match="separated by tabs"):
+        read(f"{line}\n")
+
+
 def test_two_lines_of_a_gene_are_two_possibilities(read):
     found, _ = read("CYP2C19\t*1/*2\nCYP2C19\t*2/*38\n")
     assert found["gene.cyp2c19.diplotype"].value == "*1/*2 or *2/*38"

@@ -155,6 +155,15 @@ def test_reference_missing_and_absent_are_three_things(written):
         assert found.not_excluded == ("*3",)
 
 
+def test_what_the_tested_positions_rule_out_is_excluded(written):
+    """*2 of CYP2C19 has three variants; that one of them was not tested leaves the others."""
+    there = [line(s, "0/0") for s in definition("CYP2C19").sites if s.rsid != "rs3758581"]
+    found = diplotypes(written(file(there)), "CYP2C19")
+    assert found.not_tested == ("rs3758581",)
+    assert "*1" in found.not_excluded
+    assert not {"*2", "*3", "*17"} & {*found.not_excluded}
+
+
 def test_a_reference_block_tests_what_it_covers(written):
     first = min(s.position for s in definition("CYP3A5").sites)
     block = f"chr7\t{first}\t.\tT\t<NON_REF>\t.\t.\tEND={first + 20_000}\tGT:DP\t0/0:30"

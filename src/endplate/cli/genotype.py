@@ -20,7 +20,7 @@ from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding, Status
 from endplate.record import PatientRecord
 
-_ROOM = "medicines."
+_ROOM = "medicines"
 _MOST_NAMED = 6
 
 
@@ -78,7 +78,7 @@ def people(
             f"{outside.name}: cannot be used. Outside calls are of one person; {len(samples)} "
             f"samples were asked for. Give --sample NAME."
         )
-    asked = [rule for rule in rules.find() if rule.id.startswith(_ROOM)]
+    asked = rules.of_room(_ROOM)
     found = []
     for name in samples:
         intake = Intake(on)

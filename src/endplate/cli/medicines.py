@@ -12,15 +12,16 @@ from endplate import evidence, rules, vocabulary
 from endplate.cli.main import print_json
 from endplate.cli.output import console, problems_table, table
 from endplate.evidence import Evidence
-from endplate.exchange.dosage_text import typed_line
+from endplate.exchange.dosage_text import is_meant, is_not_taken, typed_line
 from endplate.exchange.intake import Intake, Understood
 from endplate.facts import Fact, InputProblem, Problem
 from endplate.findings import AnyFinding, Recommendation
 from endplate.record import PatientRecord
 
-ROOM = "medicines."
+ROOM = "medicines"
 _MEDICINE = "medicine."
 _LABEL = "medicines.renal_label"
+_OTHER = vocabulary.concept("medicine.other")
 
 
 def medicines(
@@ -39,12 +40,7 @@ def medicines(
     if locale is not None:
         grounds = _with_label(grounds, locale)
     patient = PatientRecord.of(facts).known_on(on)
-    findings = [
-        finding
-        for rule in rules.find()
-        if rule.id.startswith(ROOM)
-        for finding in rule(patient, grounds)
-    ]
+    findings = [finding for rule in rules.of_room(ROOM) for finding in rule(patient, grounds)]
     if as_json:
         print_json(
             facts=facts, findings=findings, problems=problems, overrides=grounds.overrides,
@@ -87,7 +83,7 @@ def _read(given: Sequence[str], on: date) -> tuple[tuple[Fact, ...], tuple[Probl
 
 def _is_path(one: str, path: Path) -> bool:
     try:
-        return path.exists()
+        return bool(one.strip()) and path.exists()
     except OSError:  # a line that is too long for a file's name
         return False
 
@@ -143,7 +139,17 @@ def _take_line(line: str, on: date, intake: Intake) -> None:
             f"'oxycodone 10 mg every 6 hours'.{hint} "
             f"Correct the name or the path."
         )
+    if is_not_taken(line):
+        names = ", ".join(vocabulary.concept(name).name for name, _, _ in found)
+        intake.problem(
+            "typed.not_taken", f"{names}: its line says that it is not taken; it was left out.",
+            "typed", ("Leave such lines out, or write what is taken.",),
+        )  # fmt: skip
+        return
     for ingredient, details, why in found:
+        if not is_meant(ingredient, line):
+            intake.take(_OTHER, line, on=on, source="typed", details={"product": line})
+            continue
         concept = vocabulary.concept(ingredient)
         intake.take(concept, True, on=on, source="typed", details={"product": line} | details)
         if why:
@@ -161,7 +167,7 @@ def _fact(line: str, on: date) -> Understood:
     key, _, text = line.partition("=")
     known = vocabulary.concepts()
     matching = [key.strip()] if key.strip() in known else vocabulary.ids_named(key, known)
-    of_room = {what for r in rules.find() if r.id.startswith(ROOM) for what in r.reads}
+    of_room = {what for r in rules.of_room(ROOM) for what in r.reads}
     matching = [m for m in matching if m in of_room] or list(matching)
     if len(matching) != 1:
         near = ", ".join(matching or vocabulary.nearest(key.strip(), of_room))

@@ -11,7 +11,7 @@ from endplate import vocabulary
 from endplate.cli.main import print_json
 from endplate.cli.output import console, problems_table, table
 from endplate.exchange.case import read_case
-from endplate.facts import InputProblem, Problem
+from endplate.facts import Fact, InputProblem, Problem
 from endplate.report.values import fact_value
 
 _MOST_SHOWN = 20
@@ -41,23 +41,66 @@ def read(folder: Path, today: date, *, as_json: bool) -> None:
     out = console()
     out.print(table("Files", ("file", "kind", "what it holds"),
                     [(f.name, f.kind, f.says) for f in case.files]))  # fmt: skip
+    answers = _forms(case.record.facts)
     rows = [
         (
-            vocabulary.concept(f.what).name,
+            answers[f][0] if f in answers else vocabulary.concept(f.what).name,
             " ".join(p for p in (f.level, f.side) if p),
-            fact_value(f),
+            answers[f][1] if f in answers else _value(f),
             str(f.on or ""),
             f.source,
             "; ".join(f.doubts),
         )
         for f in case.record.facts
+        if not (f in answers and answers[f] == _NOT_AGAIN)
     ]
     columns = ("fact", "where", "value", "date", "source", "doubt")
-    out.print(table(f"{len(rows)} facts", columns, rows))
+    out.print(table(f"{len(case.record.facts)} facts", columns, rows))
     if case.problems:
         out.print(problems_table("Problems", case.problems))
     if case.ignored:
         out.print(problems_table("Left aside", case.ignored))
+
+
+_NOT_AGAIN = ("", "")
+
+
+def _forms(facts: Iterable[Fact]) -> dict[Fact, tuple[str, str]]:
+    """The answers to one form as one line, at the first of them: its name, and item by item."""
+    forms: dict[tuple[str, date | None, str], list[tuple[int, Fact]]] = {}
+    for fact in facts:
+        form, _, item = fact.what.rpartition(".item")
+        if form.startswith("questionnaire.") and item.isdecimal() and not fact.doubts:
+            forms.setdefault((form, fact.on, fact.source), []).append((int(item), fact))
+    found: dict[Fact, tuple[str, str]] = {}
+    for each in forms.values():
+        found |= {fact: _NOT_AGAIN for _, fact in each}
+        first = vocabulary.concept(each[0][1].what).name.rpartition(", item")[0]
+        said = ", ".join(f"{n}: {fact_value(f)}" for n, f in sorted(each, key=lambda e: e[0]))
+        found[each[0][1]] = (f"{first}, {len(each)} answers", said)
+    return found
+
+
+def _value(fact: Fact) -> str:
+    """A value with what is known beside it: a medicine's dose, how a gene was called."""
+    if fact.what.startswith("medicine.") and fact.value is True:
+        return f"yes, {_dose(fact)}"
+    if fact.what.startswith("gene.") and fact.details.get("copy_number") == "unknown":
+        return f"{fact_value(fact)}, copy number unknown"
+    return fact_value(fact)
+
+
+def _dose(fact: Fact) -> str:
+    details = fact.details
+    ordered = f" ({details['dosage']})" if details.get("dosage") else ""
+    if "daily_dose" not in details:
+        return f"dose not known{ordered}"
+    high, unit = float(details["daily_dose"]), str(details.get("daily_dose_unit", ""))
+    least = float(details.get("daily_dose_least", high))
+    is_patch = unit == "ug/h"
+    span = f"{high:g}" if least == high else f"{least:g} to {high:g}"
+    needed = " as needed" if details.get("as_needed") == "yes" else ""
+    return f"{span} {'µg/h as a patch' if is_patch else f'{unit} a day'}{needed}{ordered}"
 
 
 def population(folder: Path, today: date, *, as_json: bool) -> None:

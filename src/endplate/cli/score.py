@@ -117,7 +117,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
         raise InputProblem(
             f"{id}: cannot be scored. {first.says}{hint} See 'endplate score {id} --inputs'."
         )
-    _once(rule, understood.facts)
+    _once(rule, intake.facts)
     grounds = evidence.shipped()
     if clinic_file is not None:
         grounds = evidence.with_clinic_file(grounds, clinic_file)

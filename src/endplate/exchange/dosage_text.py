@@ -8,6 +8,7 @@ and gives no dose: it may have been the one that counts.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -45,6 +46,20 @@ LONG_ACTING = re.compile(
 INJECTED = re.compile(
     r"\b(inject\w*|intraven\w*|i\.?v\.?|intramusc\w*|i\.?m\.?|subcut\w*|s\.?c\.?|infus\w*|"
     r"epidural\w*|intrathecal\w*|ampoules?|parenteral|syringe|pca)\b",
+    re.IGNORECASE,
+)
+LOCAL = re.compile(
+    r"\b(topical|cutaneous|cream|ointment|gel|lotion|shampoo|foam|paste|ophthalmic|eye|otic|ear|nasal|"
+    r"nose|inhal\w*|respiratory|metered dose|dry powder|rectal|vaginal|intra-?articular)\b",
+    re.IGNORECASE,
+)
+# On the skin, in the eye or in the airways these are not what rules mean by them.
+_SYSTEMIC = frozenset({"medicine.glucocorticoid", "medicine.nsaid"})
+# A line of a list that says of a medicine that it is not taken.
+_NOT_TAKEN = re.compile(
+    r"^\W*(?:no|not|stop|past|former|previous|(?:do not|don't|never) (?:take|use)|denies|refuses)\b"
+    r"|\b(?:stopped|discontinued|ceased|not tak(?:en|ing)|no longer|on hold|refused|allerg\w+|"
+    r"intoleran\w+|formerly|previously)\b",
     re.IGNORECASE,
 )
 
@@ -96,6 +111,7 @@ def plainly(text: str) -> str:
     said = re.sub(r"(?<![\d/])1/2\b(?! ?/)", "0.5", said)
     said = re.sub(rf"({_NUMBER})\s*(?:to|or)\s*({_NUMBER})", r"\1-\2", said)
     said = re.sub(rf"({_NUMBER}) \(\1\)", r"\1", said)  # 1 (one) tablet
+    said = re.sub(r"\b(every|each) hour\b", r"\1 1 hour", said)
     said = re.sub(rf"(\d)\s*({_MASS_WORDS})\s*-\s*(\d)", r"\1-\3", said)  # 5 mg to 10 mg
     said = re.sub(r"\b([a-z])\.([a-z])\.(?:([a-z])\.)?", r"\1\2\3", said)  # b.i.d.
     return " ".join(said.split())
@@ -125,10 +141,19 @@ _ASIDE = re.compile(
     r"|\bwith \d+ ?(?:oz|ounces?) [a-z ]*"
     r"|^\d+ ?(?:hr|hour)s? (?=[a-z])"
     r"|(?<!every )(?<!each )\b\d+ ?-?(?:hr|hour)s? (?=patch|tablet|capsule|extended|transdermal)"
+    r"|\bin \d+(?:\s*-\s*\d+)? (?:equally )?divided doses\b"
 )
 _TURNS = re.compile(
     r"\b(then|taper\w*|increas\w*|decreas\w*|reduc\w*|titrat\w*|alternat\w*|except|skip|wean\w*|"
     r"followed by|loading|once only|stat|single dose|day \d|week \d)\b"
+)
+_OTHER_TIMES = re.compile(
+    r"\b(was|were|formerly|previous(?:ly)?|instead of|no longer|stopped|discontinued?|ceased|"
+    r"not tak(?:en|ing)|(?:do not|don't|never) (?:take|use)(?=$|[.,;]| (?:this|it)\b| \d))\b"
+)
+_BY_SIZE = re.compile(
+    rf"(?:{_MASS_WORDS}|{_VOLUME_WORDS})\s*(?:/|per)\s*"
+    r"(?:kgs?|kilos?|kilograms?|lbs?|pounds?|m2|m\^2|m²|sqm|square)(?![a-z])"
 )
 _SCHEME = re.compile(r"(?<![\d.-])(\d(?:\.\d+)?(?:\s*-\s*\d(?:\.\d+)?){2,3})(?![\d.-])")
 _INTERVAL = re.compile(
@@ -190,6 +215,10 @@ def read_sig(text: str) -> Sig:
     said = plainly(text)
     if _TURNS.search(said):
         return Sig(unclear="it changes over time, or says so")
+    if _OTHER_TIMES.search(said):
+        return Sig(unclear="it speaks of another time, or of not taking it")
+    if _BY_SIZE.search(said):
+        return Sig(unclear="it is by body weight or surface")
     there = _Text(_ASIDE.sub(" ~ ", said))
     most = _most(there)
     parts = re.split(r"\s*(?:;|\+|,? \band\b|,? \bplus\b|, )\s*", there.rest)
@@ -391,9 +420,10 @@ def _times(text: _Text) -> tuple[tuple[float, float] | None, list[str]]:
 # -- a product --------------------------------------------------------------------------------
 
 _BETWEEN = re.compile(r"\s*[/+,;]\s*|\s+and\s+")
-_BETWEEN_STRENGTHS = re.compile(r"\s+/\s+|\s*[+;]\s*|,\s+|\s+and\s+|\s+with\s+")
+# A stroke parts two medicines where a word follows; in "10 mg/5 mL" it does not.
+_BETWEEN_STRENGTHS = re.compile(r"\s+/\s+|/(?=[^\W\d_]{5})|\s*[+;]\s*|,\s+|\s+and\s+|\s+with\s+")
 _SIDE_BY_SIDE = re.compile(
-    rf"(?<![\d.])({_NUMBER})\s*(?:mg)?\s*[-/]\s*({_NUMBER})\s*(?:mg\b|$|\s)", re.IGNORECASE
+    rf"(?<![\d.])({_NUMBER})\s*(?:mg)?\s*[-/]\s*({_NUMBER})\s*(?:mg\b|$|[\s,;])", re.IGNORECASE
 )
 
 
@@ -416,7 +446,8 @@ def strength_of(product: str, ingredient: str) -> Strength | None:
     """How much of one ingredient is in a piece or a mL of a product, by its words."""
     named = ingredients_in(product)
     aligned = _SIDE_BY_SIDE.search(product)
-    if aligned and len(named) == 2 and not re.search(r"\d\s*mg\b.*\d\s*mg\b", product.lower()):
+    beside = product[: aligned.start()] + product[aligned.end() :] if aligned else product
+    if aligned and len(named) == 2 and not re.search(r"\d\s*mg\b", beside.lower()):
         if ingredient in named:
             return Strength(float(aligned[1 + named.index(ingredient)]), "mg", "piece")
         return None
@@ -426,6 +457,12 @@ def strength_of(product: str, ingredient: str) -> Strength | None:
             if found:
                 return found
     return None
+
+
+def strengths_in(product: str) -> tuple[Strength | None, ...]:
+    """The strengths of the ingredients of a product that has several; else none."""
+    named = ingredients_in(product)
+    return tuple(strength_of(product, name) for name in named) if len(named) > 1 else ()
 
 
 def _strength(part: str, *, is_patch: bool) -> Strength | None:
@@ -442,6 +479,17 @@ def _strength(part: str, *, is_patch: bool) -> Strength | None:
     if is_patch and _MASS[unit] < 1:
         return Strength(number, "ug/h", "piece")  # patches are named by their rate
     return None if is_patch else Strength(number * _MASS[unit], "mg", "piece")
+
+
+def is_meant(ingredient: str, words: str) -> bool:
+    """Whether a product is what rules mean by an ingredient; a gel is no tablet."""
+    is_by_any_route = _SYSTEMIC.isdisjoint((ingredient, *vocabulary.ancestors(ingredient)))
+    return is_by_any_route or not LOCAL.search(words)
+
+
+def is_not_taken(line: str) -> bool:
+    """Whether a line of a list says that the medicine in it is not taken."""
+    return _NOT_TAKEN.search(line) is not None
 
 
 def form_of(words: str) -> str:
@@ -469,12 +517,33 @@ class Day(NamedTuple):
     is_total: bool = False
 
 
-def day_of(sig: Sig, strength: Strength | None, *, is_patch: bool) -> Day | str:
-    """The day that an instruction makes, or why none can be given."""
+_COUNTS = frozenset({0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0})  # pieces that are taken at a time
+
+
+def day_of(
+    sig: Sig,
+    strength: Strength | None,
+    *,
+    is_patch: bool,
+    of_product: Sequence[Strength | None] = (),
+) -> Day | str:
+    """The day that an instruction makes, or why none can be given.
+
+    Parameters
+    ----------
+    strength
+        That of the ingredient whose day is asked for.
+    of_product
+        The strengths of all ingredients of the product, where it has several.
+    """
     if sig.unclear:
         return sig.unclear
     if sig.amount is None:
         return "it does not say how much"
+    if of_product:
+        sig = _in_pieces(sig, of_product)
+        if sig.unclear:
+            return sig.unclear
     if sig.beside is not None and not _fits(sig, strength):
         return "the mass beside the pieces may be that of one or of all"
     strength = sig.strength or strength
@@ -523,6 +592,32 @@ def day_of(sig: Sig, strength: Strength | None, *, is_patch: bool) -> Day | str:
         amount.high, "mg", sig.times, total, min(least, total), sig.as_needed, tuple(assumed),
         sig.is_total,
     )  # fmt: skip
+
+
+def _in_pieces(sig: Sig, strengths: Sequence[Strength | None]) -> Sig:
+    """An amount in mg of a product with several ingredients in pieces: its number tells of which.
+
+    It stays unclear where the number may be that of either, or is that of none.
+    """
+    assumed = list(sig.assumed)
+    most = sig.most if sig.most is None or sig.most.unit != "mg" else None
+    if most is not sig.most:
+        assumed.append("the most in a day is in mg of one of several ingredients: not applied")
+    amount = sig.amount
+    if amount is not None and amount.unit == "mg" and sig.strength is None:
+        solid = {
+            s.number for s in strengths if s and s.number and (s.unit, s.per) == ("mg", "piece")
+        }
+        fitting = [
+            Amount(amount.low / of, amount.high / of, "piece")
+            for of in solid
+            if {amount.low / of, amount.high / of} <= _COUNTS
+        ]
+        if len(fitting) != 1:
+            return Sig(unclear="its mg may be those of any of its ingredients")
+        amount = fitting[0]
+        assumed.append("its mg are those of the ingredient whose strength they fit")
+    return sig._replace(amount=amount, most=most, assumed=tuple(assumed))
 
 
 def _fits(sig: Sig, strength: Strength | None) -> bool:
@@ -589,7 +684,9 @@ def typed_details(ingredient: str, dosage: str, product: str = "") -> tuple[Deta
         details["dose_form"] = form
     told = product or (dosage if form == "patch" else "")
     strength = strength_of(told, ingredient) if told else None
-    day = day_of(read_sig(dosage), strength, is_patch=form == "patch")
+    day = day_of(
+        read_sig(dosage), strength, is_patch=form == "patch", of_product=strengths_in(told)
+    )
     if isinstance(day, str):
         return details | {"dose_not_understood": day}, day
     return details | details_of(day), ""

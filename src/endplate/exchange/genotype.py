@@ -12,7 +12,8 @@ from pathlib import Path
 
 from endplate import vocabulary
 from endplate.exchange.intake import Intake
-from endplate.exchange.vcf import GRCH37, GRCH38, Genotypes, read_vcf
+from endplate.exchange.vcf import Genotypes, read_vcf
+from endplate.exchange.vcf_header import GRCH37, GRCH38
 from endplate.facts import InputProblem
 from endplate.medicines import star_alleles
 from endplate.medicines.star_alleles import Called, Genotype, Site

@@ -64,7 +64,12 @@ def read_outside_calls(path: Path, intake: Intake) -> None:
     """
     by_gene: dict[str, list[list[str]]] = {}
     for cells in _lines(path):
-        if cells[0].lower() != "gene":
+        if len(cells) == 1 or not _GENE.fullmatch(cells[0].upper()):
+            intake.problem(
+                "genes.not_a_call", "a line is no gene with a call, separated by tabs; not used.",
+                path.name, ("Write gene, diplotype, phenotype and activity score.",),
+            )  # fmt: skip
+        elif cells[0].lower() != "gene":
             by_gene.setdefault(cells[0].upper(), []).append([*cells[1:], "", "", ""])
     if not by_gene:
         raise InputProblem(
@@ -97,10 +102,9 @@ def _gene(
     prefix = f"gene.{gene.lower()}"
     called = []
     for cells in lines:
-        diplotype = cells[0].replace(gene, "").strip()
-        if _DIPLOTYPE.fullmatch(diplotype):
-            called.append(diplotype.replace("≥", ">="))
-        elif diplotype:
+        if diplotype := diplotype_in(gene, cells[0]):
+            called.append(diplotype)
+        elif cells[0].replace(gene, "").strip():
             intake.problem(
                 "genes.diplotype",
                 f"{gene}: the diplotype is not understood and was not used.",
@@ -121,6 +125,17 @@ def _gene(
             _take_result(intake, f"{prefix}.{name}", text, source, details, where)
 
 
+def diplotype_in(gene: str, text: str) -> str:
+    """A diplotype as it is held, from a text that may name the gene; empty where it is none."""
+    plain = text.replace(gene, "").strip()
+    return plain.replace("≥", ">=") if _DIPLOTYPE.fullmatch(plain) else ""
+
+
+def phenotype_word(text: str) -> str:
+    """A phenotype in the words of the vocabulary: ``Poor Metabolizer``, poor_metaboliser."""
+    return re.sub(r"metaboliz", "metabolis", text.strip().lower()).replace(" ", "_")
+
+
 def _take_result(
     intake: Intake, what: str, text: str, source: str, details: dict[str, str], where: str
 ) -> None:
@@ -133,8 +148,7 @@ def _take_result(
             text, details = bound[2], {**details, "comparator": ">="}
         _take(intake, what, text, source, details, where)
         return
-    words = re.sub(r"metaboliz", "metabolis", text.lower()).replace(" ", "_")
-    _take(intake, what, words, source, details, where)
+    _take(intake, what, phenotype_word(text), source, details, where)
 
 
 def _take(
@@ -149,7 +163,10 @@ def _hla(
     """Whether each HLA allele that rules ask for is carried; unknown where that is not said."""
     for what in known:
         wanted = tuple(what.rsplit("_", 2)[1:])
-        answers = {answer for cells in lines if (answer := _carried(wanted, cells)) is not None}
+        answers = {
+            answer for cells in lines
+            if (answer := carried(wanted, cells[0], cells[1])) is not None
+        }  # fmt: skip
         if len(answers) == 1:
             (answer,) = answers
             intake.take(
@@ -163,12 +180,21 @@ def _hla(
             )  # fmt: skip
 
 
-def _carried(wanted: tuple[str, ...], cells: list[str]) -> bool | None:
-    """Whether a line says that an allele is carried: by its name among two, or by a sign."""
-    sign = _HLA_SIGN.search(f"{cells[0]} {cells[1]}")
+def carried(wanted: tuple[str, ...], alleles_said: str, phenotype: str = "") -> bool | None:
+    """Whether a call of an HLA gene says that an allele is carried; None where it does not say.
+
+    Parameters
+    ----------
+    wanted
+        The first two fields of the allele.
+    alleles_said, phenotype
+        The alleles with a slash between them, and what stands beside: by the name among two
+        alleles, or by a sign, it is carried or not.
+    """
+    sign = _HLA_SIGN.search(f"{alleles_said} {phenotype}")
     if sign and sign[1] == ":".join(wanted):
         return sign[2].lower() == "positive"
-    alleles = [_HLA.search(part) for part in cells[0].split("/") if part.strip()]
+    alleles = [_HLA.search(part) for part in alleles_said.split("/") if part.strip()]
     there = [(a[1], a[2], a[3]) for a in alleles if a]
     if (*wanted, "") in there:
         return True

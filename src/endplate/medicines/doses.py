@@ -50,6 +50,11 @@ class Taken(Struct, frozen=True, kw_only=True):
         return concept(self.ingredient).name
 
     @property
+    def is_product(self) -> bool:
+        """Whether it is a product on a list, and not only an answer that such a one is taken."""
+        return any("product" in fact.details for fact in self.facts)
+
+    @property
     def text(self) -> str:
         """Name and dose of a day, as they are printed."""
         if self.high is None:

@@ -263,9 +263,11 @@ def _unique(lines: Iterable[Line]) -> Iterator[Line]:
 def _of_drug(drug: str, patient: Patient, evidence: Evidence) -> Finding | None:
     """The finding on one medicine that is taken and has a result for one of its genes."""
     taken = systemic(patient, f"medicine.{drug}")
+    if not taken:
+        return None
     genes = genes_of(drug)
     states = [s for s in (state(g, patient, evidence) for g in genes) if s is not None]
-    if not taken or not states:
+    if not states:
         return None
     found = advised(drug, states, evidence)
     without = tuple(concepts(g)[0] for g in genes if g not in {s.gene for s in states})

@@ -53,9 +53,10 @@ def _of_drug(
     )
     if not positive and unknown:
         asked = " and ".join(allele for allele in alleles if known[allele].unknown)
+        are = "are" if len(unknown) > 1 else "is"
         return Finding(
-            says=f"{sentence_of(name)} is taken, and {asked} is not known: an allele that nobody "
-            f"tested for is not absent.",
+            says=f"{sentence_of(name)} is taken, and {asked} {are} not known: an allele that "
+            f"nobody tested for is not absent.",
             about=drug, status=Status.UNKNOWN, because=because, missing=unknown,
             rests_on=(guideline,), limits=limits, stage=Stage.NOW, urgency=Urgency.ROUTINE,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 from msgspec import Struct
 
@@ -75,7 +76,7 @@ def creatinine_clearance(patient: Patient, evidence: Evidence) -> Finding | None
     value = (row["age_from"] - age.number) * weight.number / (row["divisor"] * creatinine.number)
     value = round(max(0.0, value * (row["female"] if sex == "female" else 1)), 6)
     return Finding(
-        says=f"Creatinine clearance {value:.0f} mL/min by Cockcroft and Gault, with the actual "
+        says=f"Creatinine clearance {_shown(value)} mL/min by Cockcroft and Gault, with the actual "
         f"body weight.",
         value=value,
         unit="mL/min",
@@ -83,6 +84,12 @@ def creatinine_clearance(patient: Patient, evidence: Evidence) -> Finding | None
         because=facts,
         rests_on=rows,
     )
+
+
+def _shown(clearance: float) -> str:
+    """A clearance as it is printed: rounded, but never up to a whole number that may be a limit."""
+    texts = (f"{clearance:.{places}f}" for places in count())
+    return next(text for text in texts if float(text) <= clearance or not float(text).is_integer())
 
 
 # -- doses ----------------------------------------------------------------------------------------
@@ -105,7 +112,7 @@ def kidney(patient: Patient, evidence: Evidence) -> _Kidney:
         return _Kidney(
             clearance=measured.number,
             because=(measured,),
-            says=f"creatinine clearance {measured.number:.0f} mL/min as stated",
+            says=f"creatinine clearance {_shown(measured.number)} mL/min as stated",
         )
     by_formula = next(iter(creatinine_clearance(patient, evidence)), None)
     if by_formula is None:
@@ -126,7 +133,7 @@ def kidney(patient: Patient, evidence: Evidence) -> _Kidney:
                        missing=by_formula.missing or _NEEDED, rows=by_formula.rests_on)  # fmt: skip
     return _Kidney(
         clearance=by_formula.value, because=by_formula.because, rows=by_formula.rests_on,
-        says=f"creatinine clearance {by_formula.value:.0f} mL/min",
+        says=f"creatinine clearance {_shown(by_formula.value)} mL/min",
     )  # fmt: skip
 
 
@@ -210,7 +217,7 @@ def _avoided(
             rests_on=rows,
         )  # fmt: skip
     prefer = evidence.row("medicines.renal.prefer")
-    is_opioid = row.name.rpartition(".")[2] in ("codeine", "pethidine", "morphine")
+    is_opioid = row.last_name in ("codeine", "pethidine", "morphine")
     return Recommendation(
         says=f"{name.capitalize()}: {function.says}; below {row.number:g} {row.says}.",
         action=f"Replace {name}, or ask whether it is needed.",

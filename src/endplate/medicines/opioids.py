@@ -77,7 +77,8 @@ def mme(patient: Patient, evidence: Evidence) -> Finding | None:
     because = tuple(dict.fromkeys((*(f for line in lines for f in line.because), *grounds)))
     rests_on = (*rows, threshold, evidence.row("medicines.mme.not_meant_for"),
                 evidence.row("medicines.mme.adult_from_age"))  # fmt: skip
-    band = "from_50" if threshold.met(high) else "below_50"
+    reached, limit = threshold.met(high), f"{threshold.number:g}"
+    band = f"{'from' if reached else 'below'}_{limit}"
     if not counted:
         return Finding(
             says="Morphine milligram equivalents are not given: buprenorphine is not converted.",
@@ -89,20 +90,20 @@ def mme(patient: Patient, evidence: Evidence) -> Finding | None:
         told = f"Morphine milligram equivalents cannot be given: {_why(open_ones)}"
         if len(open_ones) < len(counted):
             told += f". At the highest it is at least {high:g} a day{_of(counted)}"
-        if band == "from_50":
+        if reached:
             parts["category_either_way"] = band
-            told += ", and so in any case at or above 50"
+            told += f", and so in any case at or above {limit}"
         return Finding(
             says=f"{told}.{_excluded(lines)}", status=Status.UNKNOWN, parts=parts,
             because=because, missing=(*dict.fromkeys(line.missing for line in open_ones), *asked),
             assumed=list_assumed(patient), rests_on=rests_on, limits=limits,
-            stage=Stage.NOW, urgency=Urgency.SOON if band == "from_50" else Urgency.ROUTINE,
+            stage=Stage.NOW, urgency=Urgency.SOON if reached else Urgency.ROUTINE,
         )  # fmt: skip
     parts["least"] = least
     span = f" at the highest, {least:g} at the least" if least != high else ""
-    side = "at or above" if band == "from_50" else "below"
+    side = "at or above" if reached else "below"
     return Finding(
-        says=f"Morphine milligram equivalents: {high:g} a day{span}, {side} 50{_of(counted)}."
+        says=f"Morphine milligram equivalents: {high:g} a day{span}, {side} {limit}{_of(counted)}."
         f"{_excluded(lines)}",
         value=high,
         unit="mg/d",
@@ -114,7 +115,7 @@ def mme(patient: Patient, evidence: Evidence) -> Finding | None:
         rests_on=rests_on,
         limits=limits,
         stage=Stage.NOW,
-        urgency=Urgency.SOON if band == "from_50" else Urgency.INFORMATION,
+        urgency=Urgency.SOON if reached else Urgency.INFORMATION,
     )
 
 
@@ -194,7 +195,12 @@ def _listed(patient: Patient, evidence: Evidence) -> list[_Line]:
         if patient.latest(what) is not None
     }
     found = []
-    for one in taken(patient, OPIOID):
+    there = taken(patient, OPIOID)
+    # That an opioid is taken, said of no product, is of one that is named besides.
+    named = bool(given) or any(one.ingredient != OPIOID for one in there)
+    for one in there:
+        if named and one.ingredient == OPIOID and not one.is_product:
+            continue
         name = one.ingredient.rpartition(".")[2]
         if name not in given:
             found.append(_line(one, name, evidence))

@@ -24,7 +24,7 @@ COPIED = "CYP2D6"  # the one gene whose copies CPIC counts
 INDETERMINATE = "indeterminate"
 
 _OR = re.compile(r"\s+or\s+|\s*[,;]\s*", re.IGNORECASE)
-_ALLELE = re.compile(r"^(\*\d+)(?:\.\d+)?(?:x(>=)?(\d+))?$")
+_ALLELE = re.compile(r"^(\*\d+)(?:\.\d+)?(?:x(>=)?([1-9]\d*))?$")
 _SOME_COPIES = re.compile(r"xN\b", re.IGNORECASE)
 _COMPARED = {"at_least": ge, "above": gt}
 

@@ -122,7 +122,10 @@ def _score(
 
 
 def _known(patient: Patient, what: str) -> Known:
-    """Whether it is so; a long-acting opioid also by the form of what is taken."""
+    """Whether it is so; a long-acting opioid also by what is taken, where nobody denied it."""
+    denied = patient.latest(_LONG_ACTING) if what == _LONG_ACTING else None
+    if denied is not None and denied.value is False:
+        return Known("no", (denied,))
     found = patient.has(what)
     if what != _LONG_ACTING or not found.unknown:
         return found
@@ -160,7 +163,7 @@ def sos(patient: Patient, evidence: Evidence) -> Finding | None:
         says=f"SOS {given.number:g}: {row.says}; {other.says}.",
         value=given.number,
         unit="1",
-        category=row.name.rpartition(".")[2],
+        category=row.last_name,
         because=(given,),
         rests_on=(row, other),
     )

@@ -87,7 +87,7 @@ class Called(Struct, frozen=True, kw_only=True):
     tested, not_tested
         How many sites were tested, and which were not.
     not_excluded
-        Alleles with a variant at a site that was not tested.
+        Alleles with a variant at a site that was not tested, which fit what was tested.
     unexplained
         Sites at which something stands that no allele of the table has.
     is_phased
@@ -229,7 +229,9 @@ def fitting(
         less_likely=rest,
         tested=len(genotypes) - len(missing),
         not_tested=tuple(alleles.sites[n].name for n in missing),
-        not_excluded=tuple(a.name for a in alleles.alleles if a.carries & untested),
+        not_excluded=tuple(
+            a.name for a in alleles.alleles if a.carries & untested and seen.may_have(a.fits)
+        ),
         unexplained=unexplained,
         is_phased=len(seen.units) < 2,
     )

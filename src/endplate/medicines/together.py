@@ -19,7 +19,7 @@ from endplate.findings import (
 from endplate.medicines.doses import facts_of, is_a, list_assumed, taken
 from endplate.medicines.opioids import OPIOID, mme
 from endplate.medicines.tables import table
-from endplate.record import Known, Patient, any_of
+from endplate.record import Known, Patient
 from endplate.rules import rule
 from endplate.vocabulary import concept
 
@@ -30,9 +30,9 @@ _NALOXONE, _BENZODIAZEPINE, _GABAPENTINOID, _SEDATIVE, _SEROTONERGIC, _MONOAMINE
         "monoamine_oxidase_inhibitor",
     )
 )  # fmt: skip
-_COMPLETE, _ALCOHOL, _USE = (
+_COMPLETE, _ALCOHOL, _USE, _OVERDOSE = (
     "person.medicine_list_complete", "condition.alcohol_dependence",
-    "condition.substance_use_disorder",
+    "condition.substance_use_disorder", "condition.opioid_overdose",
 )  # fmt: skip
 
 # -- naloxone -------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ _COMPLETE, _ALCOHOL, _USE = (
     "medicines.naloxone",
     reads=(
         OPIOID, _NALOXONE, _BENZODIAZEPINE, _GABAPENTINOID, _USE, _ALCOHOL,
-        "condition.opioid_overdose", "condition.sleep_disordered_breathing",
+        _OVERDOSE, "condition.sleep_disordered_breathing",
         "condition.opioid_tolerance_lost", "condition.kidney_failure", "condition.liver_failure",
         "condition.lung_disease", "person.age", *mme.reads,
     ),
@@ -123,9 +123,11 @@ def _checked(patient: Patient, row: Row) -> list[Check]:
     found = []
     for line in row.table:
         what = str(line["asks"])
-        known = patient.ever(what) if what == "condition.opioid_overdose" else patient.has(what)
+        known = patient.ever(what) if what in (_OVERDOSE, _USE) else patient.has(what)
         if what == _USE:
-            known = any_of((patient.ever(_USE), patient.ever(_ALCOHOL)))
+            # Dependence on alcohol is one of them; who has none of them does not have that one.
+            alcohol = patient.ever(_ALCOHOL)
+            known = alcohol if alcohol.yes else known
         found.append(Check(what=str(line["name"]), answer=known.answer, says=what,
                            because=known.because))  # fmt: skip
     return found

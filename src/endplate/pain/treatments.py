@@ -127,7 +127,7 @@ def _side_by_side(
 
 
 def _holder(row: Row) -> str:
-    return _HOLDERS[row.name.rpartition(".")[2]]
+    return _HOLDERS[row.last_name]
 
 
 def _disagree(held: Mapping[Row, str]) -> bool:

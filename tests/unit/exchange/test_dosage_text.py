@@ -9,6 +9,8 @@ import pytest
 from endplate.exchange.dosage_text import (
     form_of,
     ingredients_in,
+    is_meant,
+    is_not_taken,
     read_sig,
     strength_of,
     typed_line,
@@ -47,6 +49,10 @@ UNDERSTOOD = [
     ("diazepam 5 mg half a tablet nightly", 2.5, 2.5, "mg"),
     ("hydromorphone 2 mg every 12 hours for 7 days", 4, 4, "mg"),
     ("codeine 30 mg every other day", 30, 30, "mg"),
+    ("morphine 2 mg every hour", 48, 48, "mg"),
+    ("oxycodone 20 mg per day in 4 divided doses", 20, 20, "mg"),
+    ("oxycodone 10 mg bid, do not take with alcohol", 20, 20, "mg"),
+    ("oxycodone 10 mg bid, stop if drowsy", 20, 20, "mg"),
     ("fentanyl 25 mcg/h patch, change every 72 h", 25, 25, "ug/h"),
     ("fentanyl patch 25 µg/hour every 3 days", 25, 25, "ug/h"),
     ("72 HR Fentanyl 0.025 MG/HR Transdermal System, 2 patches every 72 hours", 50, 50, "ug/h"),
@@ -81,6 +87,13 @@ def test_a_line_comes_to_a_day(line, high, least, unit):
         "oxycodone 10 IU every 6 hours",
         "fentanyl patch 2 mg every 72 hours",  # a patch is known by its rate
         "Percocet 5/325 1 tablet every 6 hours",
+        "morphine 10 mg/kg every 6 hours",  # by body weight
+        "morphine 0.1 mg per kg every 4 hours",
+        "methadone 5 mg/m2 daily",
+        "oxycodone 5 mg qid, was 10 mg qid",
+        "oxycodone 5 mg qid, do not take",
+        "oxycodone 5 mg qid, no longer taken",
+        "Tylenol #3 1 tablet every 6 hours",  # of what strength
     ],
 )
 def test_what_is_not_clear_gives_no_dose(line):
@@ -109,6 +122,9 @@ def test_every_assumption_is_said():
         "acetaminophen 325 MG / hydrocodone 5 MG, 1 tablet every 6 hours",
         "hydrocodone/acetaminophen 5/325 mg 1 tablet every 6 hours",
         "HYDROcodone-acetaminophen 5-325 MG per tablet, 1 tablet every 6 hours",
+        "hydrocodone-acetaminophen 5 mg-325 mg 1 tab every 6 hours",
+        "hydrocodone 5 mg/acetaminophen 325 mg 1 tablet every 6 hours",
+        "hydrocodone and acetaminophen 5/325, 1 tablet every 6 hours",
     ],
 )
 def test_each_part_of_a_combination_has_its_own_dose(line):
@@ -172,3 +188,26 @@ def test_no_text_is_an_error_and_the_least_is_never_above_the_highest():
             assert ("daily_dose" in details) != bool(why)
             high = details.get("daily_dose", 0.0)
             assert 0 <= details.get("daily_dose_least", 0.0) <= high
+
+
+@pytest.mark.parametrize(
+    "line, denied",
+    [
+        ("stopped oxycodone 5 mg qid", True),
+        ("do not take oxycodone 5 mg qid", True),
+        ("no oxycodone", True),
+        ("oxycodone 5 mg qid (discontinued 2026-05)", True),
+        ("allergic to codeine", True),
+        ("oxycodone 5 mg qid", False),
+        ("oxycodone 5 mg qid, do not take with alcohol", False),
+        ("oxycodone 5 mg qid, stop if drowsy", False),
+    ],
+)
+def test_a_line_may_say_that_it_is_not_taken(line, denied):
+    assert is_not_taken(line) is denied
+
+
+def test_a_gel_is_no_anti_inflammatory_medicine_and_still_an_opioid():
+    assert not is_meant("medicine.diclofenac", "diclofenac 1 % gel")
+    assert is_meant("medicine.diclofenac", "diclofenac 50 mg tablet")
+    assert is_meant("medicine.fentanyl", "fentanyl nasal spray")

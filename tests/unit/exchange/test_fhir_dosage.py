@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from unit.exchange.made_fhir import administration, problems, read, request
@@ -168,3 +170,103 @@ def test_what_was_given_once_has_no_daily_dose_and_is_no_problem():
 def test_an_anti_inflammatory_gel_is_not_a_systemic_one():
     (fact,) = read(request("Diclofenac 1 % Topical Gel")).facts
     assert fact.what == "medicine.other"
+
+
+COMBINED = "Acetaminophen 325 MG / Oxycodone Hydrochloride 5 MG Oral Tablet"
+
+
+@pytest.mark.parametrize(
+    "milligrams, expected",
+    [
+        (5, {"medicine.oxycodone": 20, "medicine.paracetamol": 1300}),
+        (10, {"medicine.oxycodone": 40, "medicine.paracetamol": 2600}),
+        (650, {"medicine.oxycodone": 40, "medicine.paracetamol": 2600}),
+        (330, {"medicine.oxycodone": None, "medicine.paracetamol": None}),  # of both
+        (100, {"medicine.oxycodone": None, "medicine.paracetamol": None}),
+    ],
+)
+def test_milligrams_of_a_combination_are_those_of_one_ingredient(milligrams, expected):
+    order = request(COMBINED, dosageInstruction=[dose(milligrams) | times(4)])
+    found = {f.what: f.details.get("daily_dose") for f in read(order).facts}
+    assert found == expected
+
+
+def test_the_most_of_a_combination_in_milligrams_lowers_nothing():
+    most = {"maxDosePerPeriod": {"numerator": q(3000, "mg"), "denominator": q(1, "d")}}
+    low = {"maxDosePerPeriod": {"numerator": q(10, "mg"), "denominator": q(1, "d")}}
+    for limit in (most, low):
+        order = request(COMBINED, dosageInstruction=[dose(1, "{tablet}") | times(4) | limit])
+        assert {f.details["daily_dose"] for f in read(order).facts} == {20, 1300}
+
+
+@pytest.mark.parametrize("frequency", [0, -1])
+def test_a_frequency_of_none_is_no_frequency_of_one(frequency):
+    found = details(TABLET, dose(10) | times(frequency))
+    assert "daily_dose" not in found and "dose_not_understood" in found
+
+
+def test_an_order_whose_days_are_over_is_doubtful():
+    for days, doubtful in ((5, True), (400, False)):
+        bounds = {"value": days, "code": "d"}
+        order = request(
+            TABLET, authoredOn="2026-01-10",
+            dosageInstruction=[dose(10) | times(4, boundsDuration=bounds)],
+        )  # fmt: skip
+        (fact,) = read(order).facts
+        assert fact.details["daily_dose"] == 40 and bool(fact.doubts) is doubtful
+
+
+def test_a_code_that_is_not_known_is_a_problem_while_it_is_taken():
+    coding = {"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "1"}]}
+    order = request(medicationCodeableConcept=coding)
+    assert "fhir.medicine_unknown" in problems(read(order))
+    over = request(medicationCodeableConcept=coding, status="stopped")
+    assert "fhir.medicine_unknown" not in problems(read(over))
+
+
+def inside(value, at=()):
+    """Every element below one, as the way to it."""
+    for name in value if isinstance(value, dict) else range(len(value)):
+        yield (*at, name)
+        if isinstance(value[name], dict | list):
+            yield from inside(value[name], (*at, name))
+
+
+def without(value, way):
+    kept = copy.deepcopy(value)
+    there = kept
+    for name in way[:-1]:
+        there = there[name]
+    del there[way[-1]]
+    return kept
+
+
+# What is no longer there to be read, and nothing tells that it was.
+_NOT_TO_BE_MISSED = ("frequencyMax", 0, 1)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        dose(10) | times(4),
+        dose(10) | times(2, frequencyMax=4),
+        dose(10) | times(1, 4, "h", periodMax=6) | {"asNeededBoolean": True},
+        dose(2, "{tablet}") | times(4) | {"text": "2 tablets four times a day"},
+        dose(10) | coded_time("QID"),
+        {"doseAndRate": [{"doseRange": {"low": q(5, "mg"), "high": q(10, "mg")}}]} | times(4),
+        dose(10) | times(6)
+        | {"maxDosePerPeriod": {"numerator": q(30, "mg"), "denominator": q(1, "d")}},
+        dose(25, "ug/h") | times(1, 72, "h"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_element_that_is_dropped_lowers_a_dose_in_silence(whole):
+    product = "fentanyl patch" if "ug/h" in str(whole) else TABLET
+    full = details(product, whole)
+    for way in inside(whole):
+        part = details(product, without(whole, way))
+        lower = part.get("daily_dose", full["daily_dose"]) < full["daily_dose"]
+        if lower and way[-1] not in _NOT_TO_BE_MISSED:
+            assert part.get("dose_assumed") != full.get("dose_assumed"), way
+        if "daily_dose" not in part and any(without(whole, way).values()):
+            assert part["dose_not_understood"], way

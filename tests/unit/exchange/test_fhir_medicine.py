@@ -129,9 +129,11 @@ def test_a_medication_is_known_by_its_ingredients():
     assert one(request(**REFERRING), medication).what == "medicine.teriparatide"
 
 
-def test_a_medication_that_is_not_there_is_left_aside_unless_it_is_named():
+def test_a_medication_that_is_not_there_is_a_problem_unless_it_is_named_or_over():
     reading = read(request(**REFERRING))
-    assert reading.facts == () and ignored(reading) == ["fhir.medication_not_found"]
+    assert reading.facts == () and problems(reading) == ["fhir.medication_not_found"]
+    over = read(request(**REFERRING, status="stopped"))
+    assert over.facts == () and ignored(over) == ["fhir.medication_not_found"]
     named = {"reference": "Medication/m1", "display": "alendronic acid"}
     fact = one(request(medicationCodeableConcept=..., medicationReference=named))
     assert fact.what == ALENDRONATE

@@ -37,6 +37,16 @@ def test_a_phenotype_that_there_is_not_is_refused(capsys):
     assert score(capsys, "cyp2d6", "activity_score=-1")[0] == 2
 
 
+def test_an_input_given_twice_is_refused(capsys):
+    assert score(capsys, "mme", "morphine=20", "opioid_dose.morphine=40")[0] == 2
+    assert score(capsys, "mme", "morphine=20", "oxycodone=40")[0] == 0
+
+
+def test_no_copies_at_all_are_no_diplotype(capsys):
+    code, found = score(capsys, "cyp2d6", "diplotype=*1x0/*4")
+    assert code == 0 and found["status"] == "unknown" and found.get("category") is None
+
+
 def test_a_plan_holds_genes_and_advice(tmp_path, capsys):
     case = tmp_path / "case"
     case.mkdir()

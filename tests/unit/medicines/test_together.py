@@ -235,3 +235,65 @@ def test_the_text_names_doses_and_assumptions():
     done = run("oxycodone 5 mg tablet, 1-2 tablets every 4-6 hours as needed")
     assert done.exit_code == 0
     assert "60 mg" in done.stdout and "as needed" in done.stdout and "90 a day" in done.stdout
+
+
+def test_a_line_that_says_it_is_not_taken_is_left_out_and_said():
+    out = CliRunner().invoke(app, ["medicines", "stopped oxycodone 5 mg qid", "--json"])
+    found = json.loads(out.stdout)
+    assert [p["problem"] for p in found["problems"]] == ["typed.not_taken"]
+    assert not any(f["what"] == "medicine.oxycodone" for f in found["facts"])
+
+
+def person_with(*facts):
+    return PatientRecord.of(facts).known_on(ON)
+
+
+def test_an_opioid_that_is_named_is_the_opioid_that_is_taken():
+    both = person_with(fact("medicine.opioid", True), fact("opioid_dose.morphine", 20.0))
+    (found,) = RULES["medicines.mme"](both, SHIPPED)
+    assert (found.status, found.value) == (Status.ANSWERED, 20)
+    product = Fact(what="medicine.opioid", value=True, on=ON, details={"product": "an opioid"})
+    (found,) = RULES["medicines.mme"](
+        person_with(product, fact("opioid_dose.morphine", 20.0)), SHIPPED
+    )
+    assert found.status is Status.UNKNOWN and found.parts["lowest_possible"] == 20
+
+
+def test_every_reason_for_naloxone_denied_is_an_answer():
+    asked = [w for w in RULES["medicines.naloxone"].reads if w.startswith("condition.")]
+    no = [fact(w, False) for w in asked if w not in _ABOUT_DOSES]
+    no += [fact("medicine.benzodiazepine", False), fact("medicine.gabapentinoid", False)]
+    no += [fact("person.age", 40.0), fact("opioid_dose.morphine", 20.0)]
+    opioid = fact("medicine.morphine", True)
+    (found,) = RULES["medicines.naloxone"](person_with(opioid, *no), SHIPPED)
+    assert found.category == "no_reason"
+    without = [f for f in no if f.what != "condition.alcohol_dependence"]
+    (found,) = RULES["medicines.naloxone"](person_with(opioid, *without), SHIPPED)
+    assert found.category == "no_reason"  # no substance use disorder is none of alcohol either
+
+
+_ABOUT_DOSES = (
+    "condition.sickle_cell_disease", "condition.malignancy", "condition.end_of_life_care",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "clearance, shown",
+    [(29.96, "29.96"), (29.9, "29.9"), (30.0, "30"), (30.4, "30"), (45.67, "45.7")],
+)
+def test_a_clearance_is_not_printed_at_a_limit_that_it_does_not_reach(clearance, shown):
+    there = person_with(
+        fact("medicine.morphine", True), fact("lab.creatinine_clearance", clearance)
+    )
+    (found,) = RULES["medicines.renal_dosing"](there, SHIPPED)
+    assert f"clearance {shown} mL/min" in found.says
+    assert (found.category == "avoid") is (clearance < 30)
+
+
+def test_who_denies_a_long_acting_opioid_is_believed():
+    row = SHIPPED.row("medicines.riosord.civilian.points")
+    no = [fact(str(line["asks"]), str(line["asks"]) == "medicine.methadone") for line in row.table]
+    (found,) = RULES["medicines.riosord"](
+        person_with(*no, fact("opioid.mme_per_day", 20.0)), SHIPPED
+    )
+    assert found.value == 10

@@ -6,7 +6,7 @@ dose: one of the two is wrong, and nobody knows which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -68,11 +68,13 @@ def read(
     form = dosage_text.form_of(words)
     details: Details = {"dose_form": form} if form else {}
     strength = strengths.get(ingredient) or dosage_text.strength_of(product, ingredient)
+    of_product = tuple(strengths.values()) if len(strengths) > 1 else ()
+    of_product = of_product or dosage_text.strengths_in(product)
     days: list[Day] = []
     try:
         there = [one for one in dosages if _says_anything(one)]
         for one in there:
-            days.append(_day(one, strength, is_patch=form == "patch"))
+            days.append(_day(one, strength, of_product, is_patch=form == "patch"))
         if not days:
             return Ordered(details)
         numbers = {elements.number(one, "sequence") for one in there}
@@ -92,7 +94,13 @@ def _says_anything(dosage: Json) -> bool:
     return any(dosage.get(name) for name in told)
 
 
-def _day(dosage: Json, strength: Strength | None, *, is_patch: bool) -> Day:
+def _day(
+    dosage: Json,
+    strength: Strength | None,
+    of_product: Sequence[Strength | None],
+    *,
+    is_patch: bool,
+) -> Day:
     """The day of one instruction, by its elements and by its words where there are both."""
     structured = _structured(dosage)
     text = elements.word(dosage, "text") or elements.word(dosage, "patientInstruction")
@@ -100,7 +108,7 @@ def _day(dosage: Json, strength: Strength | None, *, is_patch: bool) -> Day:
     if said is not None:
         said = _completed(said, structured)
     found = [
-        dosage_text.day_of(sig, strength, is_patch=is_patch)
+        dosage_text.day_of(sig, strength, is_patch=is_patch, of_product=of_product)
         for sig in (structured, said)
         if sig is not None
     ]
@@ -110,7 +118,9 @@ def _day(dosage: Json, strength: Strength | None, *, is_patch: bool) -> Day:
     if len(days) == 1 or structured is None or said is None:
         return days[0]
     always = [
-        dosage_text.day_of(sig._replace(as_needed=False), strength, is_patch=is_patch)
+        dosage_text.day_of(
+            sig._replace(as_needed=False), strength, is_patch=is_patch, of_product=of_product
+        )
         for sig in (structured, said)
     ]
     spans = [(day.least, day.high) for day in always if isinstance(day, Day)]
@@ -142,7 +152,21 @@ def _structured(dosage: Json) -> Sig | None:
     most = _most(dosage)
     if amount is None and times is None and most is None:
         return None
-    return Sig(amount, times, _needed(dosage), most)
+    return Sig(amount, times, _needed(dosage), most, assumed=_granted(dosage))
+
+
+def _granted(dosage: Json) -> tuple[str, ...]:
+    """What an incomplete frequency leaves to be taken for granted."""
+    timing = elements.item(dosage, "timing")
+    repeat = elements.item(timing, "repeat") if timing else None
+    if not repeat or not repeat.get("periodUnit"):
+        return ()
+    assumed = []
+    if elements.number(repeat, "frequency") is None:
+        assumed.append("no frequency is given: once in its period")
+    if elements.number(repeat, "period") is None:
+        assumed.append("no length of its period is given: one")
+    return tuple(assumed)
 
 
 def _needed(dosage: Json) -> bool:
@@ -272,6 +296,8 @@ def _repeated(repeat: Json) -> tuple[float, float] | None:
         raise _Unclear("its period is none")
     fewest = 1.0 if frequency is None else frequency
     most = elements.number(repeat, "frequencyMax")
+    if fewest < 0 or max(fewest, most or 0.0) <= 0:
+        raise _Unclear("its frequency is none")
     if of_day > 1 and unit == "d" and fewest == 1 and most is None and each == 1:
         fewest = float(of_day)
     high = (fewest if most is None else max(most, fewest)) / each
@@ -293,15 +319,21 @@ def _most(dosage: Json) -> Amount | None:
         amount, per = elements.item(ratio, "numerator"), elements.item(ratio, "denominator")
         if amount is None or per is None:
             raise _Unclear("its most in a period is incomplete")
-        unit = _unit(per)
-        unit = {"day": "d", "days": "d", "hour": "h", "hours": "h", "hr": "h"}.get(unit, unit)
-        value = elements.number(per, "value")
-        days = (1.0 if value is None else value) * _DAYS.get(unit, 0.0)
-        if days <= 0:
+        days = days_of(per)
+        if not days:
             raise _Unclear("the period of its most is not understood")
         one = _quantity(amount, amount)
         found.append(Amount(one.low / days, one.high / days, one.unit))
     return min(found, key=lambda a: a.high) if len({a.unit for a in found}) == 1 else None
+
+
+def days_of(duration: Json) -> float | None:
+    """A duration in days; None where its unit is not understood or it is none."""
+    unit = _unit(duration)
+    unit = {"day": "d", "days": "d", "hour": "h", "hours": "h", "hr": "h"}.get(unit, unit)
+    value = elements.number(duration, "value")
+    days = (1.0 if value is None else value) * _DAYS.get(unit, 0.0)
+    return days if days > 0 else None
 
 
 # -- what is in a product ---------------------------------------------------------------------

@@ -70,6 +70,8 @@ _PAST = frozenset({"completed", "stopped"})
 _END_UNKNOWN = "it has ended, the record does not say when; the end given is the last day noted"
 _NOT_TO_BE_GIVEN = "ordered not to be given"
 _NO_LONGER_VALID = "said to be active, but the prescription is no longer valid"
+_DAYS_OVER = "said to be active, but the days for which it was ordered are over"
+_NAME_IT = "Give the medicine's name or the code of its ingredient, or type it."
 _BY_ASSERTION = "dated by the day on which it was stated"
 _SUPPLY_ENDS = "the end is that of the supply handed out"
 
@@ -78,18 +80,11 @@ LAST_DENOSUMAB = Target(concept("medicine.denosumab.last_dose"))
 DENOSUMAB, DENOSUMAB_ONCOLOGY = "medicine.denosumab", "medicine.denosumab_oncology"
 # The product for bone metastases holds 120 mg in 1.7 mL, the one for osteoporosis 60 mg in 1 mL.
 _ONCOLOGY_DOSE = re.compile(r"\b(120 ?mg|1[.,]7 ?ml)\b", re.IGNORECASE)
-# On the skin, in the eye or in the airways these are not what rules mean by them.
-_SYSTEMIC = frozenset({"medicine.glucocorticoid", "medicine.nsaid"})
 # Where no dose could be read of one of these, somebody has to know.
 _DOSE_MATTERS = frozenset(
     {"medicine.opioid", "medicine.nsaid", "medicine.gabapentinoid", "medicine.paracetamol",
      "medicine.antidepressant"}
 )  # fmt: skip
-_LOCAL = re.compile(
-    r"\b(topical|cutaneous|cream|ointment|gel|lotion|shampoo|foam|paste|ophthalmic|eye|otic|ear|nasal|"
-    r"nose|inhal\w*|respiratory|metered dose|dry powder|rectal|vaginal|intra-?articular)\b",
-    re.IGNORECASE,
-)
 
 
 class Course(NamedTuple):
@@ -148,7 +143,21 @@ def _product(resource: Resource) -> Codeable:
 
 def _take(resource: Resource, course: Course, dosages: list[Json]) -> None:
     """One fact for each medicine in the product."""
-    spoken = _product(resource)
+    is_now = course.taken and (course.until is None or course.until > resource.reader.today)
+    try:
+        spoken = _product(resource)
+    except Left as left:
+        if is_now:
+            resource.problem(left.id, left.says, _NAME_IT)
+            return
+        raise
+    if is_now and not spoken.texts and not _ingredients(spoken):
+        resource.problem(
+            "fhir.medicine_unknown",
+            f"{resource.kind}: a medicine is taken of which only a code is given that is not "
+            f"known ({spoken.words}); what it is, and its dose, count nowhere.",
+            _NAME_IT,
+        )
     details: dict[str, float | str] = {"product": spoken.words}
     dosage = dosages[0] if dosages else None
     route = elements.coded_item(dosage, "route").words if dosage else ""
@@ -157,11 +166,7 @@ def _take(resource: Resource, course: Course, dosages: list[Json]) -> None:
     if route:
         details["route"] = elements.clipped(route, 80)
     where = " ".join((*spoken.texts, route))
-    targets = [
-        t
-        for t in _ingredients(spoken)
-        if _SYSTEMIC.isdisjoint((t.id, *vocabulary.ancestors(t.id))) or not _LOCAL.search(where)
-    ]
+    targets = [t for t in _ingredients(spoken) if dosage_text.is_meant(t.id, where)]
     if not targets and course.taken:
         resource.take(
             OTHER, spoken.words, on=course.on, until=course.until, doubts=course.doubts,
@@ -256,7 +261,20 @@ def request(resource: Resource) -> None:
         last = valid_to
     elif valid_to is not None and valid_to.last < resource.reader.today:
         doubts = (*doubts, _NO_LONGER_VALID)
+    if status not in _PAST and _days_are_over(dosages, begun, resource.reader.today):
+        doubts = (*doubts, _DAYS_OVER)
     _take(resource, _course(resource, status, begun, last, doubts, "authoredOn"), dosages)
+
+
+def _days_are_over(dosages: list[Json], begun: When | None, today: date) -> bool:
+    """Whether an order for so many days began longer ago than that."""
+    timing = elements.item(dosages[0], "timing") if dosages else None
+    repeat = elements.item(timing, "repeat") if timing else None
+    bounds = elements.item(repeat, "boundsDuration") if repeat else None
+    if bounds is None or begun is None:
+        return False
+    days = dosages_read.days_of(bounds)
+    return days is not None and (today - begun.last).days > days
 
 
 def statement(resource: Resource) -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from datetime import date
 from math import isfinite
 
-from endplate.exchange.fhir.read import elements
+from endplate.exchange.fhir import genes
+from endplate.exchange.fhir.read import elements, genomics
 from endplate.exchange.fhir.read.elements import TARGETS, Codeable, Json, Odd, Target, When
 from endplate.exchange.fhir.read.resource import (
     ENTERED_IN_ERROR,
@@ -22,8 +23,8 @@ from endplate.exchange.fhir.read.resource import (
 from endplate.exchange.fhir.read.site import NOWHERE, Place, densitometry, is_densitometry, place
 from endplate.exchange.fhir.read.value import Found, Refused, is_plain_unit, value_of
 from endplate.posture import Posture
+from endplate.vocabulary import FINDING_SYSTEM, concept
 from endplate.vocabulary import LOCAL_SYSTEM as OURS
-from endplate.vocabulary import concept
 
 STATUSES = Statuses(
     fine=frozenset({"final", "amended", "corrected"}),
@@ -39,13 +40,14 @@ _USUAL = frozenset({
     "resourceType", "id", "meta", "status", "category", "code", "subject", "encounter",
     "effectiveDateTime", "issued", "valueQuantity",
 })  # fmt: skip
-MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.")
+MEASURED = ("person.", "lab.", "bone.", "imaging.", "ct.", "mr.", "vertebra.", "gene.")
 _OTHER_MATERIAL = re.compile(
     r"urin|csf|spinal fluid|liquor|stool|faec|fec|saliva|synovial|sweat|aspirat", re.IGNORECASE
 )
 NO_DATE = "has no date"
 _BY_ISSUE = "dated by the day on which it was issued"
 _OF_REPORT = "dated by the report that holds it"
+_GENETIC = genes.shared_codes()
 _MANUFACTURER = Target(concept("bone.dxa_manufacturer"))
 _SCANNERS = {"hologic": "hologic", "lunar": "ge_lunar", "norland": "norland"}
 
@@ -55,9 +57,12 @@ def observation(resource: Resource) -> None:
     if _taken_as_usual(resource):
         return
     json = resource.json
+    if _is_own_finding(json):
+        raise Left("fhir.own_finding", "Observation: a finding of Endplate; made anew from facts.")
     target = coded(json)
     parts = json.get("component")
-    if target is None and not parts:
+    is_genetic = genomics.concerns(json, target)
+    if target is None and not parts and not is_genetic:
         resource.reader.count_unmapped("Observation", json.get("code"))
         return
     doubts = judged(resource, "status", STATUSES)
@@ -65,6 +70,9 @@ def observation(resource: Resource) -> None:
         _refuse_another(resource)
     on, dated = effective(resource)
     doubts += dated
+    if is_genetic:
+        genomics.genetic(resource, target, on, doubts)
+        return
     is_panel = bool(parts or json.get("hasMember"))
     if target is not None:
         _part(resource, json, "", target, on, doubts, is_panel=is_panel)
@@ -73,6 +81,13 @@ def observation(resource: Resource) -> None:
         known |= _part(resource, part, f"component[{n}].", None, on, doubts)
     if not known:
         resource.reader.count_unmapped("Observation", json.get("code"))
+
+
+def _is_own_finding(json: Json) -> bool:
+    try:
+        return any(one.get("system") == FINDING_SYSTEM for one in json["code"]["coding"])
+    except (KeyError, TypeError, AttributeError):
+        return False  # damage, which is met below
 
 
 def _taken_as_usual(resource: Resource) -> bool:
@@ -160,6 +175,7 @@ def is_unmapped(json: Json) -> bool:
             TARGETS[system, code] is None
             and system in elements.STANDARD
             and code.__class__ is str
+            and (system, code) not in _GENETIC
             and (not parts or all(map(is_unmapped, parts)))
         )
     except (KeyError, TypeError, ValueError):

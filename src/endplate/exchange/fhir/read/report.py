@@ -22,7 +22,7 @@ from endplate.exchange.fhir.read.resource import (
 )
 from endplate.exchange.fhir.read.site import NOWHERE
 from endplate.exchange.fhir.read.value import Refused, value_of
-from endplate.vocabulary import LOCAL_SYSTEM, concept
+from endplate.vocabulary import LOCAL_SYSTEM, OWN_QUESTIONNAIRES, concept
 
 REPORT_STATUSES = Statuses(
     fine=frozenset({"final", "amended", "corrected", "appended"}),
@@ -126,6 +126,8 @@ def response(resource: Resource) -> None:
         )
         if target is not None and len(given) == 1:
             _answer(resource, _numbered(given[0], target, form), target, on, doubts)
+    if elements.word(json, "questionnaire").startswith(OWN_QUESTIONNAIRES):
+        return  # each of its answers is a fact already
     resource.take(
         RESPONSE, elements.clipped(elements.word(json, "questionnaire"), 200) or "questionnaire",
         on=on, doubts=doubts, details=answers,
@@ -209,6 +211,8 @@ def _numbered(answer: Json, target: Target, form: Form | None) -> Json:
     if not asked.id.startswith("questionnaire.") or ".item" not in asked.id:
         return answer
     number = elements.number(answer, "valueInteger")
+    if number is None:
+        number = elements.number(answer, "valueDecimal")
     coding = elements.item(answer, "valueCoding")
     if coding is not None:
         number = _ordinal(coding)

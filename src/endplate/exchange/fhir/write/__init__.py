@@ -17,7 +17,6 @@ import orjson
 from endplate import codec
 from endplate.exchange.fhir.write import findings as findings_as
 from endplate.exchange.fhir.write.elements import (
-    FINDING_SYSTEM,
     SOURCE_SYSTEM,
     USE_SYSTEM,
     Draft,
@@ -26,12 +25,19 @@ from endplate.exchange.fhir.write.elements import (
     nameless,
     present,
 )
-from endplate.exchange.fhir.write.facts import fact_resource, is_measured, patient_elements
+from endplate.exchange.fhir.write.facts import (
+    fact_resource,
+    filled_forms,
+    is_measured,
+    patient_elements,
+    questionnaire_response,
+)
 from endplate.exchange.fhir.write.plan import care_plan
 from endplate.facts import Fact, InputProblem, in_order
 from endplate.findings import AnyFinding, Recommendation, Status
 from endplate.plan.care_plan import CarePlan
 from endplate.record import PatientRecord
+from endplate.vocabulary import FINDING_SYSTEM
 
 _HL7 = "http://terminology.hl7.org/CodeSystem"
 _TEST_DATA = {"system": f"{_HL7}/v3-ActReason", "code": "HTEST", "display": "test health data"}
@@ -177,7 +183,17 @@ def _write_facts(
     ]
     facts = in_order(list(dict.fromkeys((*measured, *basis, *checked))))
     means = findings_as.interpretations(there)
-    return {fact: fact_resource(draft, fact, means.get(fact, ())) for fact in facts}
+    forms = filled_forms(facts)
+    known = {(f.what, f.on) for f in record.facts}
+    return {
+        fact: questionnaire_response(draft, forms[fact])
+        if fact in forms
+        else fact_resource(
+            draft, fact, means.get(fact, ()),
+            is_derived=is_measured(fact) and (fact.what, fact.on) not in known,
+        )
+        for fact in facts
+    }  # fmt: skip
 
 
 def _write_findings(
@@ -190,17 +206,26 @@ def _write_findings(
     found: list[Json] = []
     others: list[AnyFinding] = []
     for finding in findings:
-        if findings_as.is_hazard(finding):
-            found.append(findings_as.detected_issue(draft, finding, references))
-        elif findings_as.gives_probability(finding):
-            found.append(findings_as.risk_assessment(draft, finding, references))
-        elif findings_as.is_score(finding):
-            found.append(findings_as.score(draft, finding, references))
-        elif not findings_as.is_proposal(finding) and finding.status is not Status.UNKNOWN:
+        kinds = [write for is_kind, write in _KINDS if is_kind(finding)]
+        found += [write(draft, finding, references) for write in kinds]
+        if (
+            not kinds
+            and not findings_as.is_proposal(finding)
+            and finding.status is not Status.UNKNOWN
+        ):
             others.append(finding)
     summary = " ".join(plan.summary)
     impression = findings_as.clinical_impression(draft, others, summary, references)
     return [*found, impression] if impression else found
+
+
+_KINDS = (
+    (findings_as.is_hazard, findings_as.detected_issue),
+    (findings_as.gives_probability, findings_as.risk_assessment),
+    (findings_as.is_phenotype, findings_as.phenotype),
+    (findings_as.is_gene_advice, findings_as.implication),
+    (findings_as.is_score, findings_as.score),
+)
 
 
 # -- where it comes from ----------------------------------------------------------------------

@@ -24,7 +24,6 @@ from endplate.vocabulary import CODE_SYSTEMS, LOCAL_SYSTEM, Code
 Json = dict[str, Any]
 
 OURS = LOCAL_SYSTEM.removesuffix("/CodeSystem/concept")
-FINDING_SYSTEM = f"{OURS}/CodeSystem/finding"  # a finding's key: rule, or rule@about
 VALUE_SYSTEM = f"{OURS}/CodeSystem/value"  # the words of categories
 METHOD_SYSTEM = f"{OURS}/CodeSystem/method"
 USE_SYSTEM = f"{OURS}/CodeSystem/use"

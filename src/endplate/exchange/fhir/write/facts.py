@@ -13,6 +13,9 @@ from datetime import date
 from typing import Any
 
 from endplate import vocabulary
+from endplate.exchange.dosage_text import ingredients_in
+from endplate.exchange.fhir import genes
+from endplate.exchange.fhir.write.dosage import dosage_elements
 from endplate.exchange.fhir.write.elements import (
     METHOD_SYSTEM,
     VALUE_SYSTEM,
@@ -22,6 +25,7 @@ from endplate.exchange.fhir.write.elements import (
     coded_word,
     concept_code,
     fact_code,
+    name_of,
     nameless,
     notes,
     present,
@@ -29,7 +33,7 @@ from endplate.exchange.fhir.write.elements import (
 )
 from endplate.facts import Fact
 from endplate.posture import Posture
-from endplate.vocabulary import LOCAL_SYSTEM
+from endplate.vocabulary import FINDING_SYSTEM, LOCAL_SYSTEM, OWN_QUESTIONNAIRES
 
 _HL7 = "http://terminology.hl7.org/CodeSystem"
 _OF_THE_PERSON = frozenset({"person.sex", "person.birth_date"})
@@ -46,10 +50,15 @@ _CATEGORIES = {
     "mr.": "imaging",
     "vertebra.": "imaging",
     "imaging.": "imaging",
+    "gene.": "laboratory",
 }
+_GENE = "gene."
+_RESEARCH = "Research: no dose changes by it."
+_COPIES = "Copy number is not known: a deletion, a duplication or a hybrid gene would not show."
 _COMPARATORS = frozenset({"<", "<=", ">", ">="})
 # Details of a measurement that are in the unit of its value.
 _SAME_UNIT = frozenset({"mean", "median", "sd", "minimum", "maximum"})
+_ITEM = re.compile(r"questionnaire\.\w+\.item\d+")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -73,7 +82,9 @@ def patient_elements(facts: Iterable[Fact]) -> Json:
     })  # fmt: skip
 
 
-def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = ()) -> Json:
+def fact_resource(
+    draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = (), *, is_derived: bool = False
+) -> Json:
     """Write one fact and return the reference to it.
 
     Parameters
@@ -84,6 +95,8 @@ def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = (
         What is known.
     interpretation
         What findings make of its value, for an Observation.
+    is_derived
+        It was computed from other facts, and is computed anew by whoever reads them.
     """
     if is_in_patient(fact):
         return draft.patient
@@ -94,7 +107,7 @@ def fact_resource(draft: Draft, fact: Fact, interpretation: tuple[Json, ...] = (
         return _medication(draft, fact)
     if form == "Procedure":
         return _procedure(draft, fact)
-    return _observation(draft, fact, interpretation)
+    return _observation(draft, fact, interpretation, is_derived)
 
 
 def _form(fact: Fact) -> str:
@@ -110,6 +123,47 @@ def _form(fact: Fact) -> str:
 def is_there(fact: Fact, on: date) -> bool:
     """Whether the fact says that something is so, and still is on the day."""
     return fact.value is not False and not (fact.until is not None and fact.until <= on)
+
+
+# -- forms that were filled in ----------------------------------------------------------------
+
+
+def filled_forms(facts: Iterable[Fact]) -> dict[Fact, tuple[Fact, ...]]:
+    """The answers to a form that belong together, of one day and source, for each of them.
+
+    A doubtful answer needs the words of an Observation, and so do those beside it.
+    """
+    found: dict[tuple[str, date | None, str], list[Fact]] = {}
+    for fact in facts:
+        if _ITEM.fullmatch(fact.what):
+            form = fact.what.rpartition(".")[0]
+            found.setdefault((form, fact.on, fact.source), []).append(fact)
+    return {
+        fact: tuple(group)
+        for group in found.values()
+        if len({f.what for f in group}) == len(group) > 1 and not any(f.doubts for f in group)
+        for fact in group
+    }
+
+
+def questionnaire_response(draft: Draft, answers: tuple[Fact, ...]) -> Json:
+    """The answers to one form as a QuestionnaireResponse, each under its concept's id."""
+    form = answers[0].what.rpartition(".")[0].partition(".")[2]
+    return draft.add(
+        "QuestionnaireResponse",
+        questionnaire=f"{OWN_QUESTIONNAIRES}{form}",
+        status="completed",
+        subject=draft.patient,
+        authored=_day(answers[0]),
+        item=[{"linkId": f.what, "text": name_of(f.what), "answer": [_answer(f)]} for f in answers],
+    )
+
+
+def _answer(fact: Fact) -> Json:
+    if isinstance(fact.value, bool):
+        return {"valueBoolean": fact.value}
+    whole = int(fact.number)
+    return {"valueInteger": whole} if whole == fact.number else {"valueDecimal": fact.number}
 
 
 # -- what there is, and what there is not -----------------------------------------------------
@@ -164,12 +218,20 @@ def _medication(draft: Draft, fact: Fact) -> Json:
     return draft.add(
         "MedicationStatement",
         status=status,
-        medicationCodeableConcept=_words(fact),
+        medicationCodeableConcept=_product(fact),
         subject=draft.patient,
         effectiveDateTime=_day(fact) if denied else None,
         effectivePeriod=None if denied else _period(fact),
+        dosage=None if denied else dosage_elements(fact),
         note=_remarks(fact),
     )
+
+
+def _product(fact: Fact) -> Json:
+    """The ingredient, under the words for the product where these name no other medicine."""
+    code = _words(fact)
+    product = str(fact.details.get("product", ""))
+    return {**code, "text": product} if ingredients_in(product) == (fact.what,) else code
 
 
 def _procedure(draft: Draft, fact: Fact) -> Json:
@@ -188,7 +250,9 @@ def _procedure(draft: Draft, fact: Fact) -> Json:
 # -- results ----------------------------------------------------------------------------------
 
 
-def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> Json:
+def _observation(
+    draft: Draft, fact: Fact, interpretation: tuple[Json, ...], is_derived: bool
+) -> Json:
     measured = is_measured(fact)
     usable = not (measured and fact.details.get("usable") == "no")
     return draft.add(
@@ -196,8 +260,7 @@ def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> 
         # Nobody has confirmed a measurement of ours yet.
         status="preliminary" if measured or fact.doubts else "final",
         category=_category(fact.what),
-        # A standard code asks for an answer of its own list, and one of a finding reads as a yes.
-        code=concept_code(fact.what) if isinstance(fact.value, bool) else fact_code(fact),
+        code=_code(fact, is_derived),
         subject=draft.patient,
         effectiveDateTime=None if fact.until else _day(fact),
         effectivePeriod=_period(fact) if fact.until else None,
@@ -206,6 +269,7 @@ def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> 
         note=[
             *_remarks(fact),
             *notes("" if usable else "Not usable for an assessment: its value is a component."),
+            *_gene_remarks(fact),
         ],
         bodySite=body_site(draft, fact),
         method=coded_word(METHOD_SYSTEM, fact.method, fact.method) if fact.method else None,
@@ -214,11 +278,57 @@ def _observation(draft: Draft, fact: Fact, interpretation: tuple[Json, ...]) -> 
     )
 
 
+def _code(fact: Fact, is_derived: bool) -> Json:
+    code = concept_code(fact.what) if isinstance(fact.value, bool) else fact_code(fact)
+    # A standard code asks for an answer of its own list, and one of a finding reads as a yes.
+    if fact.what.startswith(_GENE) and not isinstance(fact.value, bool):
+        name = genes.METABOLISM if fact.what.endswith(".phenotype") else genes.GENOTYPE
+        if not fact.what.endswith(".activity_score"):
+            code["coding"].insert(0, genes.coding("code", name))
+    if is_derived:
+        code["coding"].append({"system": FINDING_SYSTEM, "code": f"{fact.what}#derived"})
+    return code
+
+
 def _category(what: str) -> list[Json] | None:
     for prefix, category in _CATEGORIES.items():
         if what.startswith(prefix):
-            return [{"coding": [{"system": f"{_HL7}/observation-category", "code": category}]}]
+            usual = {"coding": [{"system": f"{_HL7}/observation-category", "code": category}]}
+            return [usual, GENETICS] if prefix == _GENE else [usual]
     return None
+
+
+GENETICS = {"coding": [genes.coding("code", genes.GENETICS)]}
+
+
+def gene_studied(symbol: str) -> Json:
+    """The component that names the gene, as Genomics Reporting has it."""
+    gene = genes.coding("gene", symbol)
+    return {
+        "code": {"coding": [genes.coding("code", genes.GENE_STUDIED)]},
+        "valueCodeableConcept": present({"coding": [gene] if gene else [], "text": symbol}),
+    }
+
+
+def _gene_remarks(fact: Fact) -> list[Json]:
+    if not fact.what.startswith(_GENE):
+        return []
+    copies = _COPIES if fact.details.get("copy_number") == "unknown" else ""
+    return notes(copies, _RESEARCH if genes.is_research(fact.what) else "")
+
+
+def phenotype_value(phenotype: str) -> Json:
+    """A phenotype in our own word, and in that of LOINC's list where it has the same."""
+    value = coded_word(VALUE_SYSTEM, phenotype)
+    if code := genes.coding("phenotype", phenotype):
+        value["coding"].insert(0, code)
+    return {"valueCodeableConcept": value}
+
+
+def _gene_value(fact: Fact) -> Json:
+    if fact.what.endswith(".phenotype"):
+        return phenotype_value(str(fact.value))
+    return {"valueCodeableConcept": {"text": genes.named(fact.what, str(fact.value))}}
 
 
 def _value(fact: Fact) -> Json:
@@ -231,6 +341,8 @@ def _value(fact: Fact) -> Json:
         return {"valueQuantity": quantity(value, fact.unit, sign if sign in _COMPARATORS else "")}
     known = vocabulary.concepts().get(fact.what)
     kind = known.kind if known else "text"
+    if fact.what.startswith(_GENE):
+        return _gene_value(fact)
     if kind == "category":
         return {"valueCodeableConcept": coded_word(VALUE_SYSTEM, value)}
     if kind == "date" and _ISO_DATE.fullmatch(value):
@@ -240,13 +352,14 @@ def _value(fact: Fact) -> Json:
 
 def _components(fact: Fact) -> list[Json]:
     """The error, the posture, and the further numbers and words of a measurement."""
-    parts = []
+    is_gene = fact.what.startswith(_GENE)
+    parts = [gene_studied(genes.symbol_of(fact.what))] if is_gene else []
     if fact.interval is not None:
         low, high = (quantity(bound, fact.unit) for bound in fact.interval)
         parts.append(_part("interval_95", {"valueRange": {"low": low, "high": high}}))
     if fact.posture not in (None, Posture.UNKNOWN):
         parts.append(_part("posture", {"valueString": str(fact.posture)}))
-    if is_measured(fact):
+    if is_measured(fact) or is_gene:
         parts += [
             _part(name, _detail(fact, name, v)) for name, v in fact.details.items() if v != ""
         ]

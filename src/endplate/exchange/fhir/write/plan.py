@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from endplate import vocabulary
 from endplate.exchange.fhir.write.codes import order_codes
 from endplate.exchange.fhir.write.elements import (
-    FINDING_SYSTEM,
     STAGE_EXTENSION,
     Draft,
     Json,
@@ -20,6 +19,7 @@ from endplate.exchange.fhir.write.elements import (
 from endplate.exchange.fhir.write.facts import is_there
 from endplate.exchange.fhir.write.findings import (
     PRESENCE,
+    RESULTS,
     References,
     basis,
     finding_code,
@@ -28,6 +28,7 @@ from endplate.exchange.fhir.write.findings import (
 )
 from endplate.findings import AnyFinding, Recommendation, Status
 from endplate.plan.care_plan import CarePlan, OpenQuestion
+from endplate.vocabulary import FINDING_SYSTEM
 
 _DENSITOMETRY = ("bone.t_score.", "bone.z_score.", "bone.mineral_density.")
 _DXA, _ORDER_DXA = "procedure.dxa", "bone.order_dxa"
@@ -57,7 +58,7 @@ def care_plan(
     ]
     facts = list(dict.fromkeys(fact for f in findings.values() for fact in f.because))
     addressed = of_type(references(f for f in facts if is_there(f, draft.on)), "Condition")
-    others = of_type(references(facts), "Observation", *PRESENCE)
+    others = of_type(references(facts), *RESULTS, *PRESENCE)
     orders = _orders(draft, plan.open_questions, findings)
     return draft.add(
         "CarePlan",
