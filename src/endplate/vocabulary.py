@@ -199,7 +199,7 @@ def concepts() -> Mapping[str, Concept]:
 
 
 def _form(name: str, cells: Mapping[str, Any]) -> Iterator[Concept]:
-    """The concepts of a questionnaire: its items by number, and its score."""
+    """The concepts of a questionnaire: its items by number, its score, and scores of scales."""
     title = cells["name"]
     for number in range(1, cells["items"] + 1):
         id, called = f"{name}.item{number}", f"{title}, item {number}"
@@ -216,6 +216,13 @@ def _form(name: str, cells: Mapping[str, Any]) -> Iterator[Concept]:
         yield Concept(id=f"{name}.score", name=f"score of {title}", unit="1",
                       plausible=tuple(cells["score"]),
                       names=(name.rpartition(".")[2],))  # fmt: skip
+    for scale, limits in cells.get("scales", {}).items():
+        words = scale.replace("_", " ")
+        yield Concept(
+            id=f"{name}.{scale}", name=f"score of {title}, {words}", unit="1",
+            plausible=tuple(limits), step=1, decimals=0,
+            names=(f"{name.rpartition('.')[2]} {words}",),
+        )  # fmt: skip
 
 
 def _folder() -> Traversable:

@@ -96,6 +96,17 @@ def _noted(cohort: Cohort) -> list[Problem]:
                 count=cohort.blanks,
             )
         )
+    if cohort.again:
+        found.append(
+            Problem(
+                problem="model.people_again",
+                says="Lines of a person who stands in an earlier one: in cross-validation parts "
+                "know each other's people, and the figures are too good.",
+                where=cohort.file,
+                try_=("Give one line for each person.",),
+                count=cohort.again,
+            )
+        )
     if cohort.unused:
         found.append(
             Problem(

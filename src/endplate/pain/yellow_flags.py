@@ -29,6 +29,7 @@ def yellow_flags(patient: Patient, evidence: Evidence) -> Finding | None:
     missing: list[str] = []
     rows: list[Row] = [row, evidence.row(BANDS), evidence.row(DAYS)]
     absent: list[str] = []
+    without: list[str] = []
     for line in row.table:
         form, part = str(line["form"]), str(line.get("part", ""))
         found = screened(line, patient, evidence)
@@ -41,13 +42,15 @@ def yellow_flags(patient: Patient, evidence: Evidence) -> Finding | None:
         rows += [r for r in found.finding.rests_on if ".bands" in r.name]
         parts[name] = found.band
         if found.band is None:
+            without.append(found.name)
             missing += found.finding.missing
         elif found.unfavourable:
             told.append(f"{found.name} {found.band.replace('_', ' ')}")
     if not because:
         return None
     parts |= {"flags": len(told), "not_on_record": ", ".join(absent) or None}
-    open_ones = f" Not on record: {', '.join(absent)}." if absent else ""
+    open_ones = f" Answered in part, and open: {', '.join(without)}." if without else ""
+    open_ones += f" Not on record: {', '.join(absent)}." if absent else ""
     unknown = not told and any(parts[n] is None for n in parts if n != "not_on_record")
     return Finding(
         says=f"Yellow flags: {', '.join(told) or 'none in what was answered'}.{open_ones}",

@@ -58,6 +58,11 @@ class Instrument(Struct, frozen=True, kw_only=True):
         name = f"questionnaire.{self.id}.score"
         return name if name in vocabulary.concepts() else ""
 
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """The concepts under which its results may be noted without the items, by their scale."""
+        return _noted(self.id)
+
 
 class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One result of an instrument.
@@ -149,6 +154,16 @@ def value_sets(id: str) -> Mapping[str, Mapping[str, float]]:
         line.pop("country"): {term: float(cell) for term, cell in line.items() if cell}
         for line in lines
     }
+
+
+@cache
+def _noted(id: str) -> Mapping[str, str]:
+    start = f"questionnaire.{id}."
+    names = (c.removeprefix(start) for c in vocabulary.concepts() if c.startswith(start))
+    apart = ("item", "country")
+    return {
+        "total" if n == "score" else n: start + n for n in names if not n.startswith(apart)
+    }  # fmt: skip
 
 
 @cache

@@ -38,16 +38,16 @@ _ANSWERS: Mapping[bool, float] = {True: 1.0, False: 0.0}
 
 
 class Filled(Struct, frozen=True, kw_only=True):
-    """One form as it was filled in on one day, or only the score that somebody noted."""
+    """One form as it was filled in on one day, or only the scores that somebody noted."""
 
     on: date | None
     items: Mapping[str, Fact]
-    stated: Fact | None = None
+    stated: Mapping[str, Fact] = {}
 
     @property
     def because(self) -> tuple[Fact, ...]:
         """The facts that it is made of."""
-        return (*self.items.values(), *((self.stated,) if self.stated else ()))
+        return (*self.items.values(), *self.stated.values())
 
 
 class Scored(Struct, frozen=True, kw_only=True):
@@ -76,8 +76,12 @@ def _filled(instrument: Instrument, patient: Patient) -> list[Filled]:
         Filled(on=on if on > date.min else None, items=items) for (on, _), items in forms.items()
     ]
     days = {form.on for form in found}
-    stated = patient.facts(instrument.score) if instrument.score else ()
-    found += [Filled(on=f.on, items={}, stated=f) for f in stated if f.on not in days]
+    noted: dict[tuple[date | None, str], dict[str, Fact]] = {}
+    for scale, what in instrument.noted.items():
+        for fact in patient.facts(what):
+            if fact.on not in days:
+                noted.setdefault((fact.on, fact.source), {}).setdefault(scale, fact)
+    found += [Filled(on=on, items={}, stated=scales) for (on, _), scales in noted.items()]
     return sorted(found, key=_place, reverse=True)
 
 
@@ -103,8 +107,10 @@ def _scored(
     from endplate.questionnaires.scoring import score  # noqa: PLC0415 - only for who has answers
     from endplate.questionnaires.values import country_of  # noqa: PLC0415
 
-    if form.stated is not None:
-        return Scored(form=form, scales={"total": form.stated.number}, blanks=())
+    if form.stated:
+        scales: dict[str, float | None] = {"total": None} if instrument.score else {}
+        scales |= {scale: fact.number for scale, fact in form.stated.items()}
+        return Scored(form=form, scales=scales, blanks=())
     of = key(instrument.id)
     country = patient.latest(f"questionnaire.{instrument.id}.country") if of.values else None
     sex = patient.latest(_SEX) if _by_sex(of) else None
@@ -187,6 +193,8 @@ def _finding(
     rows = (*_how_scored(id, evidence), *((chosen,) if chosen else ()), *bands)
     parts, category = _parts(instrument, scored, bands)
     missing = [*scored.blanks]
+    if scored.form.stated and category is None:
+        missing += [w for scale, w in instrument.noted.items() if scale not in scored.form.stated]
     if of.values and scored.country is None and scored.form.items:
         missing.append(f"questionnaire.{id}.country")
     if _by_sex(of) and scored.form.items and scored.total is None and not _sexed(scored):
@@ -248,7 +256,7 @@ def _parts(
         else:
             category = found
     of, form = key(instrument.id), scored.form
-    if form.stated is not None:
+    if form.stated:
         parts["stated"] = True
         return parts, category
     count = sum(_counts(item, of) for item in instrument.items)
@@ -325,6 +333,8 @@ def _says(
         lacks = f"{gaps} of its items {'has' if gaps == 1 else 'have'} no answer" if gaps else ""
         if not gaps:
             lacks = "what it is valued by is not known"
+        if scored.form.stated:
+            lacks = "its score was not noted"
         sure = (
             f"; whatever {'it is' if gaps == 1 else 'they are'}, the class is {word}"
             if word
@@ -358,7 +368,7 @@ def _readings(
     chosen: Row | None,
 ) -> tuple[Position, ...]:  # fmt: skip
     """Where sources disagree on blanks and there are some: the score by each of them."""
-    if chosen is None or not scored.blanks or scored.form.stated is not None:
+    if chosen is None or not scored.blanks or scored.form.stated:
         return ()
     found = []
     for reading in key(instrument.id).readings:
@@ -442,7 +452,7 @@ def _register(instrument: Instrument) -> None:
     items = instrument.items
     also = [n for n in (f"questionnaire.{instrument.id}.country",) if n in vocabulary.concepts()]
     also += [_SEX] if instrument.id == "ort" else []
-    stated = (instrument.score,) if instrument.score else ()
+    stated = instrument.noted.values()
     asked: Question = question
     rule(
         f"questionnaires.{instrument.id}",

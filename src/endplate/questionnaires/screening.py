@@ -45,7 +45,7 @@ class Answered(Struct, frozen=True, kw_only=True):
 def answers_to(*forms: str) -> tuple[str, ...]:
     """The concepts by which forms are answered: their scores first, then their items."""
     found = [instruments()[form] for form in forms]
-    scores = [i.score for i in found if i.score]
+    scores = [what for i in found for what in i.noted.values()]
     return (*scores, *(item for i in found for item in i.items))
 
 

@@ -19,11 +19,14 @@ from endplate.facts import InputProblem
 from endplate.vocabulary import Concept
 
 _BLANK = {"", "na", "nan", "null", "n/a"}
-# Names of columns that number people or lines. In a table sorted by outcome such a number alone
+# Names of columns that number people, or lines. In a table sorted by outcome such a number alone
 # tells the outcome, in the people left out as well.
+_NAMES_PEOPLE = re.compile(
+    r"(patient|person|subject|participant)s?(_?(id|identifier|no|nr|num|number))?|mrn"
+)
 _NUMBERING = re.compile(
-    r"|index|row|unnamed.*|(.*_)?(id|identifier|mrn)|(patient|person|subject|participant|record)s?"
-    r"|(patient|person|subject|participant|record|case|row|line)_?(no|nr|num|number)"
+    _NAMES_PEOPLE.pattern + r"||index|row|unnamed.*|(.*_)?(id|identifier|mrn)|records?"
+    r"|(record|case|row|line)_?(no|nr|num|number)"
 )
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
@@ -32,7 +35,8 @@ _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 class Cohort:
     """People with a known outcome: their class, and their predictors with NaN for a blank.
 
-    `without_outcome` were left out; `unused` are columns that nothing was asked of.
+    `without_outcome` were left out; `unused` are columns that nothing was asked of; `again` counts
+    lines of a person who stands in an earlier one, where a column names people.
     """
 
     file: str
@@ -45,6 +49,7 @@ class Cohort:
     values: Numbers
     without_outcome: int = 0
     unused: tuple[str, ...] = ()
+    again: int = 0
 
     @property
     def blanks(self) -> int:
@@ -117,6 +122,8 @@ def read_cohort(
          for n, row in numbered if _word(row[at[outcome]])],
         dtype=np.float64,
     ).reshape(len(kept), len(asked))  # fmt: skip
+    unused = tuple(c for c in head if c != outcome and c not in asked)
+    people = [[row[at[c]] for _, row in kept] for c in unused if _NAMES_PEOPLE.fullmatch(_plain(c))]
     return Cohort(
         file=path.name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -127,18 +134,22 @@ def read_cohort(
         concepts=tuple(asked.values()),
         values=values,
         without_outcome=len(rows) - len(kept),
-        unused=tuple(c for c in head if c != outcome and c not in asked),
+        unused=unused,
+        again=max((len(ids) - len(set(ids)) for ids in people if all(ids)), default=0),
     )
 
 
 def _numbers(name: str, at: int, numbered: list[tuple[int, list[str]]]) -> bool:
     """Whether a column numbers people or lines, by its name, or as it counts up line by line."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if _NUMBERING.fullmatch(plain):
+    if _NUMBERING.fullmatch(_plain(name)):
         return True
     cells = [_number(line[at].strip()) if at < len(line) else None for _, line in numbered]
     steps = np.diff([np.nan if cell is None else cell for cell in cells])
     return len(steps) > 1 and bool((steps == 1).all())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def read_map(path: Path) -> dict[str, str]:

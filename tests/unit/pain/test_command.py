@@ -66,3 +66,14 @@ def test_a_duration_in_weeks_is_one_in_months(capsys):
     words = ("pain_treatments", "presentation=low_back_pain")
     assert score(capsys, *words, "duration=13 wk")[1][0]["about"] == "low_back_pain_acute"
     assert score(capsys, *words, "duration=14 weeks")[1][0]["about"] == "low_back_pain_chronic"
+
+
+def test_scores_of_scales_count_where_their_items_were_not_noted(capsys):
+    parts = score(capsys, "yellow_flags", "start_back=4", "start_back_psych=4", "fabq_pa=15",
+                  "fabq_w=29")[1][0]["parts"]  # fmt: skip
+    assert parts["start_back"] == "high" and parts["flags"] == 2
+    assert (parts["fabq_physical_activity"], parts["fabq_work"]) == ("high", "low")
+    assert score(capsys, "start_back", "score=4", "psych=3")[1][0]["category"] == "medium"
+    alone = score(capsys, "yellow_flags", "start_back=4")[1][0]
+    assert alone["category"] is None and "open: STarT Back" in alone["says"]
+    assert "questionnaire.start_back.psychosocial" in alone["missing"]

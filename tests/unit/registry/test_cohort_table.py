@@ -52,6 +52,13 @@ def test_what_numbers_people_is_no_predictor(tmp_path, name):
     assert named.columns == ("Q1",)
 
 
+def test_people_in_several_lines_are_counted(tmp_path):
+    text = "patient_id,Q1,group\nx,5,a\ny,2,a\nx,3,b\n"
+    assert read(tmp_path, text, None).again == 1
+    assert read(tmp_path, text.replace("\nx,3", "\nz,3"), None).again == 0
+    assert read(tmp_path, text.replace("patient_id", "visit_id"), None).again == 0
+
+
 @pytest.mark.parametrize("name", ["opioid", "steroid", "patient_age", "case_mix"])
 def test_a_predictor_with_such_a_name_stays_one(tmp_path, name):
     assert read(tmp_path, f"{name},group\n3,a\n5,b\n4,b\n", None).columns == (name,)
