@@ -6,7 +6,7 @@ from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, PartValue, Status
 from endplate.pain.red_flags import BEGINS
-from endplate.questionnaires.screening import BANDS, DAYS, answers_to, screened
+from endplate.questionnaires.screening import BANDS, DAYS, answers_to, form_name, screened
 from endplate.record import Patient
 from endplate.rules import rule
 
@@ -35,7 +35,7 @@ def yellow_flags(patient: Patient, evidence: Evidence) -> Finding | None:
         found = screened(line, patient, evidence)
         name = f"{form}_{part.removesuffix('_class')}" if part else form
         if found is None:
-            absent.append(name)
+            absent.append(form_name(form, part))
             missing.append(answers_to(form)[0])
             continue
         because += found.finding.because

@@ -49,6 +49,12 @@ def answers_to(*forms: str) -> tuple[str, ...]:
     return (*scores, *(item for i in found for item in i.items))
 
 
+def form_name(form: str, part: str = "") -> str:
+    """What a form is called, or the scale of it whose band is `part`."""
+    title = instruments()[form].title
+    return f"{title}, {part.removesuffix('_class').replace('_', ' ')}" if part else title
+
+
 def answered(
     form: str, patient: Patient, evidence: Evidence, part: str = "", also: Iterable[str] = ()
 ) -> Answered | None:
@@ -59,9 +65,7 @@ def answered(
     found = next(iter(rules.named(f"questionnaires.{form}")(patient, evidence)), None)
     if found is None:
         return None
-    title = instruments()[form].title
-    scale = part.removesuffix("_class")
-    score = found.parts.get(scale) if part else found.value
+    score = found.parts.get(part.removesuffix("_class")) if part else found.value
     band = found.parts.get(part) if part else found.category
     bands = next(
         (line["is"] for line in evidence.row(BANDS).table
@@ -70,7 +74,7 @@ def answered(
     )  # fmt: skip
     return Answered(
         form=form,
-        name=f"{title}, {scale.replace('_', ' ')}" if part else title,
+        name=form_name(form, part),
         score=None if score is None else float(score),
         band=None if band is None else str(band),
         finding=found,
