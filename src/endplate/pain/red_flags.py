@@ -331,7 +331,7 @@ def _says(title: str, asked: Asked, again: list[Flag], rate: Fact | None) -> str
         told.append(
             f"sedimentation rate {rate.number:g} mm/h, to be judged by the laboratory's limit"
         )
-    return f"{title[0].upper()}{title[1:]}: {'; '.join(told)}."
+    return f"Red flags of {title}: {'; '.join(told)}."
 
 
 def _summary(
