@@ -13,6 +13,7 @@ from endplate.exchange.fhir.forms import read_forms
 from endplate.exchange.fhir.read import read_fhir
 from endplate.facts import InputProblem
 from endplate.record import PatientRecord
+from endplate.report.html import fact_name
 from endplate.vocabulary import LOCAL_SYSTEM
 
 from patients import ON, fact
@@ -67,6 +68,30 @@ def test_a_clinics_form_is_read_by_its_map_and_scored(tmp_path):
     rule = next(r for r in rules.find() if r.scores == "phq9")
     (found,) = rule(PatientRecord.of(case.record.facts).known_on(ON), evidence.shipped())
     assert (found.value, found.category, found.missing) == (8, "mild", ())
+
+
+def form(text):
+    """A clinic's own form, with the wording of its first question."""
+    return {
+        "resourceType": "Questionnaire", "id": "back", "url": URL, "status": "active",
+        "item": [{"linkId": "q1", "text": text, "type": "choice"},
+                 {"linkId": "q2", "type": "choice"}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("own", ["", "as the answer has it"])
+def test_the_wording_of_an_item_is_that_of_the_clinics_form(tmp_path, own):
+    given = response({"q1": coded("LA6569-3"), "q2": coded("LA6569-3")})
+    if own:
+        given["item"][0]["text"] = own
+    person = {"resourceType": "Patient", "id": "p"}
+    written(tmp_path, person, given, form("As our form has it"))
+    (tmp_path / "questionnaires.toml").write_text(MAP)
+    facts = {f.what.rpartition(".")[2]: f for f in read_case(tmp_path, ON).record.facts}
+    assert facts["item1"].details["question"] == (own or "As our form has it")
+    assert "question" not in facts["item2"].details
+    assert fact_name(facts["item1"]).endswith(f": {own or 'As our form has it'}")
+    assert ":" not in fact_name(facts["item2"])
 
 
 TEN = (

@@ -161,9 +161,10 @@ def concept_name(what: str) -> str:
 
 
 def fact_name(fact: Fact) -> str:
-    """A fact's concept with its level and side."""
+    """A fact's concept with its level and side, and the wording that a clinic's form has for it."""
     place = " ".join(p for p in (fact.level, fact.side) if p)
-    return f"{concept_name(fact.what)}, {place}" if place else concept_name(fact.what)
+    name = f"{concept_name(fact.what)}, {place}" if place else concept_name(fact.what)
+    return f"{name}: {fact.details['question']}" if "question" in fact.details else name
 
 
 def _places(row: Row) -> str:

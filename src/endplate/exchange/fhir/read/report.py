@@ -119,13 +119,12 @@ def response(resource: Resource) -> None:
             if said is not None and len(answers) < _MOST_ANSWERS:
                 answers[name] = f"{answers[name]}; {said}" if name in answers else said
         linked = form.concept(name) if form else None
-        target = (
-            Target(concept(linked))
-            if linked
-            else _question(question, asked.get(name, elements.NOTHING_CODED))
-        )
+        coded, wording = asked.get(name, (elements.NOTHING_CODED, ""))
+        target = Target(concept(linked)) if linked else _question(question, coded)
         if target is not None and len(given) == 1:
-            _answer(resource, _numbered(given[0], target, form), target, on, doubts)
+            wording = elements.word(question, "text") or wording
+            answer = _numbered(given[0], target, form)
+            _answer(resource, answer, target, on, doubts, wording if _is_item(target) else "")
     if elements.word(json, "questionnaire").startswith(OWN_QUESTIONNAIRES):
         return  # each of its answers is a fact already
     resource.take(
@@ -169,16 +168,18 @@ def _short(answer: Json) -> float | str | None:
     return elements.clipped(elements.word(answer, kind), _LONGEST_ANSWER) or None
 
 
-def _questions(resource: Resource) -> dict[str, Codeable]:
-    """The codes of the questions by linkId, where the Questionnaire itself is in the record."""
+def _questions(resource: Resource) -> dict[str, tuple[Codeable, str]]:
+    """Code and wording of each question by linkId, where the Questionnaire is in the record."""
     text = elements.word(resource.json, "questionnaire").partition("|")[0]
     form = resource.found(elements.parted(text)) if text else None
-    found: dict[str, Codeable] = {}
+    found: dict[str, tuple[Codeable, str]] = {}
     waiting = [form] if form is not None else []
     while waiting:
         for child in elements.items(waiting.pop(), "item"):
             codings = {"coding": elements.items(child, "code")}
-            found[elements.word(child, "linkId")] = elements.codeable(codings, "code")
+            found[elements.word(child, "linkId")] = (
+                elements.codeable(codings, "code"), elements.word(child, "text"),
+            )  # fmt: skip
             waiting.append(child)
     return found
 
@@ -202,13 +203,18 @@ def _question(question: Json, coded: Codeable) -> Target | None:
     return elements.target(codings)
 
 
+def _is_item(target: Target) -> bool:
+    """Whether it is an item of an instrument, of which Endplate has no wording of its own."""
+    return target.id.startswith("questionnaire.") and ".item" in target.id
+
+
 def _numbered(answer: Json, target: Target, form: Form | None) -> Json:
     """The answer to an item of an instrument by its number, where it has or is given one.
 
     A coded answer carries its number as FHIR's ordinal value, or the clinic's map gives it.
     """
     asked = target.concept
-    if not asked.id.startswith("questionnaire.") or ".item" not in asked.id:
+    if not _is_item(target):
         return answer
     number = elements.number(answer, "valueInteger")
     if number is None:
@@ -234,8 +240,9 @@ def _ordinal(coding: Json) -> float | None:
 
 
 def _answer(
-    resource: Resource, answer: Json, target: Target, on: Any, doubts: tuple[str, ...]
-) -> None:
+    resource: Resource, answer: Json, target: Target, on: Any, doubts: tuple[str, ...],
+    wording: str = "",
+) -> None:  # fmt: skip
     try:
         found = value_of(answer, target.concept)
     except Refused as refused:
@@ -247,8 +254,13 @@ def _answer(
     if found is not None:
         resource.take(
             target, found.value, unit=found.unit, on=on, doubts=doubts + found.doubts,
-            details=found.details,
+            details={**(found.details or {}), **_question_in_words(wording)},
         )  # fmt: skip
+
+
+def _question_in_words(wording: str) -> dict[str, float | str]:
+    """The wording that the clinic's own form has for an item, for whoever reads the plan."""
+    return {"question": elements.clipped(wording, _LONGEST_ANSWER)} if wording else {}
 
 
 # -- imaging ----------------------------------------------------------------------------------
