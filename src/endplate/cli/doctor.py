@@ -1,10 +1,11 @@
-"""``endplate doctor``: versions, optional parts, and whether this folder can be written to."""
+"""``endplate doctor``: versions, optional parts, ages of tables, whether the folder is writable."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import platform
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from endplate import __version__
 from endplate.cli.main import print_json
 from endplate.cli.output import console, table
 from endplate.exchange.segmenters import SEGMENTERS, Segmenter, state
+from endplate.medicines.tables import Table, all_tables
 
 _PARTS = (
     "numpy", "scipy", "nibabel", "pydicom", "highdicom", "pynrrd", "msgspec", "orjson", "pint",
@@ -34,6 +36,7 @@ def doctor(*, as_json: bool) -> None:
         (f"{s.package}: segmentation (endplate[segment])", s.installed, _segmenter(s))
         for s in SEGMENTERS.values()
     ]
+    rows += [(f"table: {t.says}", t.dated.isoformat(), _age(t)) for t in all_tables()]
     writable = os.access(Path.cwd(), os.W_OK)
     rows.append(("this folder", str(Path.cwd()), "can be written" if writable else "read only"))
     if as_json:
@@ -47,6 +50,12 @@ def _installed(name: str) -> tuple[str, str]:
         return version(name), "ok"
     except PackageNotFoundError:
         return "", "missing: install endplate again"
+
+
+def _age(table: Table) -> str:
+    """Whether a newer edition should be looked for; findings that rest on the table say it too."""
+    outdated = table.outdated(date.today())
+    return "more than a year old: check for a newer edition" if outdated else "ok"
 
 
 def _segmenter(segmenter: Segmenter) -> str:

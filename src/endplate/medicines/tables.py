@@ -47,6 +47,13 @@ class Table(Struct, frozen=True, kw_only=True):
         )
 
 
+def all_tables() -> tuple[Table, ...]:
+    """Every table of the room, the oldest first."""
+    beside = (one.name for one in files(__package__).iterdir())
+    found = (table(name.removesuffix(".csv")) for name in beside if name.endswith(".csv"))
+    return tuple(sorted(found, key=lambda one: (one.dated, one.name)))
+
+
 @cache
 def table(name: str) -> Table:
     """The table of that name."""
