@@ -46,7 +46,7 @@ class Status(StrEnum):
 
 
 class Position(Struct, frozen=True, kw_only=True):
-    """What one source holds, where sources disagree; none of them is averaged away."""
+    """What one source holds where several speak, or disagree; none of them is averaged away."""
 
     holder: str
     says: str
@@ -73,7 +73,7 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag
         The evidence rows applied, and what follows from them. Verified means that every
         number was read in its source; a choice of ours has no source to be read in.
     positions
-        Where sources disagree: each of them.
+        Where several sources speak, or disagree: each of them.
     limits
         Whom or what it is not for.
     stage, urgency

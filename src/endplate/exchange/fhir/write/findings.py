@@ -221,7 +221,7 @@ def basis(finding: AnyFinding) -> str:
         ("Because of", [fact_in_words(f) for f in finding.because]),
         ("Assumed, as nobody gave it", [fact_in_words(f) for f in finding.assumed]),
         ("Not known", [name_of(what) for what in finding.missing]),
-        ("Sources disagree", [f"{p.holder}: {p.says}" for p in finding.positions]),
+        ("Each source holds", [f"{p.holder}: {p.says}" for p in finding.positions]),
         ("Source", [f"{c.key} ({c.where})" if c.where else c.key for c in finding.cites]),
         ("Edition", [finding.edition] if finding.edition else []),
         ("Strength", [finding.strength] if finding.strength else []),
