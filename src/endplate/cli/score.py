@@ -125,6 +125,7 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
     assumed = _standing(rule, record.facts, on)
     asked = record.with_facts(assumed).known_on(on)
     findings = rule(asked, grounds) or (_nothing_to_score(rule, record.facts),)
+    _readable(rule, findings)
     if assumed:
         findings = tuple(replace(f, assumed=(*f.assumed, *assumed)) for f in findings)
     if earlier:
@@ -145,6 +146,15 @@ def score(id: str, given: list[str], on: date, clinic_file: Path | None, *, as_j
             out.print(f"  the clinic's own: {name}", markup=False)
     if grounds.overrides:
         out.print(overrides_table(grounds))
+
+
+def _readable(rule: Rule, findings: Iterable[AnyFinding]) -> None:
+    """Refuse a text that the rule itself could not read: a slip of the pen, and no unknown."""
+    for finding in findings:
+        if "unreadable" in finding.parts:
+            raise InputProblem(
+                f"{rule.scores or rule.id}: cannot be scored. {finding.says} Correct it."
+            )
 
 
 def _changed(

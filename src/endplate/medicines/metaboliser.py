@@ -157,7 +157,7 @@ def _finding(gene: str, patient: Patient, evidence: Evidence) -> Finding | None:
             says=f"{gene}: the diplotype on record cannot be read; two alleles such as *1/*4 are "
             f"needed.",
             status=Status.UNKNOWN, because=because, missing=(known.fact.what,), rests_on=rows,
-            limits=limits,
+            parts={"unreadable": known.fact.what}, limits=limits,
         )  # fmt: skip
     positions = [
         Position(holder=f"another result ({_source(fact)})", says=_told(each), rests_on=(row,))

@@ -42,9 +42,16 @@ def test_an_input_given_twice_is_refused(capsys):
     assert score(capsys, "mme", "morphine=20", "oxycodone=40")[0] == 0
 
 
-def test_no_copies_at_all_are_no_diplotype(capsys):
-    code, found = score(capsys, "cyp2d6", "diplotype=*1x0/*4")
-    assert code == 0 and found["status"] == "unknown" and found.get("category") is None
+@pytest.mark.parametrize("text", ["*1x0/*4", "*1/*99x", "*1", "wild type", "*1/*4/*5"])
+def test_what_is_no_diplotype_is_refused(capsys, text):
+    assert main(["score", "cyp2d6", f"diplotype={text}", "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "two alleles such as *1/*4 are needed" in told.err
+
+
+def test_an_allele_that_no_table_has_is_indeterminate(capsys):
+    code, found = score(capsys, "cyp2d6", "diplotype=*1/*9999")
+    assert (code, found["category"]) == (0, "indeterminate")
 
 
 def test_a_plan_holds_genes_and_advice(tmp_path, capsys):
