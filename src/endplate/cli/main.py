@@ -264,6 +264,7 @@ def _about_films(command: Callable[..., None]) -> Callable[..., None]:
 
     every = [p for p in own.values() if p.name != "given"] + [*shared.values()]
     by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in every]
+    # Typer reads a command's options from its signature, and functools keeps the command's own.
     run.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
     return run
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from endplate import vocabulary
+from endplate.medicines.doses import LOCAL_WORDS
 
 # -- words ------------------------------------------------------------------------------------
 
@@ -48,9 +49,8 @@ INJECTED = re.compile(
     r"epidural\w*|intrathecal\w*|ampoules?|parenteral|syringe|pca)\b",
     re.IGNORECASE,
 )
-LOCAL = re.compile(
-    r"\b(topical|cutaneous|cream|ointment|gel|lotion|shampoo|foam|paste|ophthalmic|eye|otic|ear|nasal|"
-    r"nose|inhal\w*|respiratory|metered dose|dry powder|rectal|vaginal|intra-?articular)\b",
+_LOCAL = re.compile(
+    rf"\b({LOCAL_WORDS}|paste|nose|respiratory|metered dose|dry powder|rectal|intra-?articular)\b",
     re.IGNORECASE,
 )
 # On the skin, in the eye or in the airways these are not what rules mean by them.
@@ -484,7 +484,7 @@ def _strength(part: str, *, is_patch: bool) -> Strength | None:
 def is_meant(ingredient: str, words: str) -> bool:
     """Whether a product is what rules mean by an ingredient; a gel is no tablet."""
     is_by_any_route = _SYSTEMIC.isdisjoint((ingredient, *vocabulary.ancestors(ingredient)))
-    return is_by_any_route or not LOCAL.search(words)
+    return is_by_any_route or not _LOCAL.search(words)
 
 
 def is_not_taken(line: str) -> bool:

@@ -104,10 +104,10 @@ def read_vcf(path: Path, sites: Sequence[Site], assembly: str | None = None) -> 
         ) from None
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
-    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if packed else path.open("rb")
 
 
 def _read(path: Path, file: IO[bytes], sites: Sequence[Site], told: str | None) -> Genotypes:

@@ -15,6 +15,12 @@ from endplate.facts import Fact
 from endplate.record import Patient
 from endplate.vocabulary import concept
 
+# Forms and routes that stay where they are put: on the skin, in the eye, the ear or the airways.
+# Those who ask add the words that are local for their medicines alone.
+LOCAL_WORDS = (
+    r"topical|cutaneous|cream|gel|ointment|lotion|shampoo|foam|ophthalmic|eye|otic|ear|nasal|"
+    r"vaginal|inhal\w*"
+)
 LIST_COMPLETE = "person.medicine_list_complete"
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from endplate.evidence import Evidence, Row
 from endplate.facts import Fact
 from endplate.findings import Finding, Position, Stage, Status
+from endplate.medicines.doses import LOCAL_WORDS
 from endplate.medicines.metaboliser import Result, concepts, possible, result, score_text, words
 from endplate.medicines.phenotype import INDETERMINATE, Call, scaled
 from endplate.medicines.tables import table
@@ -38,11 +39,7 @@ INHIBITORS = tuple(dict.fromkeys(line["ingredient"] for line in changers(GENE)))
 
 
 # What is put on the skin, into the eye or the airways changes no enzyme, and no enzyme changes it.
-_LOCAL = re.compile(
-    r"\b(topical|cutaneous|skin|cream|gel|ointment|lotion|shampoo|foam|spray|ophthalmic|eye|otic|"
-    r"ear|nasal|nail|lacquer|vaginal|mouthwash|inhal\w*)\b",
-    re.IGNORECASE,
-)
+_LOCAL = re.compile(rf"\b({LOCAL_WORDS}|skin|spray|nail|lacquer|mouthwash)\b", re.IGNORECASE)
 
 
 def systemic(patient: Patient, medicine: str) -> tuple[Fact, ...]:

@@ -170,13 +170,14 @@ def _plain(gene: str, text: str) -> str:
 
 def side_of(gene: str, text: str) -> Side | None:
     """One side of a diplotype; None where the text is no allele."""
-    found = [_ALLELE.match(part) for part in text.split("+")]
-    if not all(found):
+    parts = text.split("+")
+    found = [match for part in parts if (match := _ALLELE.match(part))]
+    if len(found) < len(parts):
         return None
     values: list[float | None] = []
     at_least, unlisted = False, []
     for match in found:
-        name, or_more, count = match.groups()  # type: ignore[union-attr]
+        name, or_more, count = match.groups()
         if name not in _by_allele(gene):
             unlisted.append(name)
         value = _by_allele(gene).get(name, ("", None))[1]
