@@ -76,47 +76,36 @@ def _head(model: Model) -> dict[str, object]:
 
 def _noted(cohort: Cohort) -> list[Problem]:
     """What of a table was left out or filled."""
-    found = []
-    if cohort.without_outcome:
-        found.append(
-            Problem(
-                problem="model.without_outcome",
-                says="People without an outcome were left out.",
-                where=cohort.outcome,
-                count=cohort.without_outcome,
-            )
-        )
-    if cohort.blanks:
-        found.append(
-            Problem(
-                problem="model.blanks_filled",
-                says="Blank cells were filled with the commoner answer, or the median, of the "
-                "training part.",
-                where=cohort.file,
-                count=cohort.blanks,
-            )
-        )
-    if cohort.again:
-        found.append(
-            Problem(
-                problem="model.people_again",
-                says="Lines of a person who stands in an earlier one: in cross-validation parts "
-                "know each other's people, and the figures are too good.",
-                where=cohort.file,
-                try_=("Give one line for each person.",),
-                count=cohort.again,
-            )
-        )
-    if cohort.unused:
-        found.append(
-            Problem(
-                problem="model.columns_unused",
-                says="Columns that are in no map, or that number people or lines, were not used.",
-                where=", ".join(cohort.unused),
-                count=len(cohort.unused),
-            )
-        )
-    return found
+    found = [
+        Problem(
+            problem="model.without_outcome",
+            says="People without an outcome were left out.",
+            where=cohort.outcome,
+            count=cohort.without_outcome,
+        ),
+        Problem(
+            problem="model.blanks_filled",
+            says="Blank cells were filled with the commoner answer, or the median, of the training "
+            "part.",
+            where=cohort.file,
+            count=cohort.blanks,
+        ),
+        Problem(
+            problem="model.people_again",
+            says="Lines of a person who stands in an earlier one: in cross-validation parts know "
+            "each other's people, and the figures are too good.",
+            where=cohort.file,
+            try_=("Give one line for each person.",),
+            count=cohort.again,
+        ),
+        Problem(
+            problem="model.columns_unused",
+            says="Columns that are in no map, or that number people or lines, were not used.",
+            where=", ".join(cohort.unused),
+            count=len(cohort.unused),
+        ),
+    ]
+    return [problem for problem in found if problem.count]
 
 
 def _say(model: Model, found: Validation, problems: list[Problem]) -> None:

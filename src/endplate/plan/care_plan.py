@@ -106,13 +106,17 @@ def _is_asked(rule: Rule, patient: Patient) -> bool:
     return not rule.begins or patient.tells_of(rule.begins)
 
 
+# The room of such scores, and the two of them that stand with the medicines.
+_SCORES_OF_RISK = ("risk.", "medicines.riosord")
+
+
 def _hardly_begun(finding: Finding) -> bool:
     """Whether it is a score of risk of which less is on record than is missing.
 
     Such scores share items with every record, and would ask everybody for all their others.
     """
     return (
-        finding.rule.startswith(("risk.", "medicines.riosord"))
+        finding.rule.startswith(_SCORES_OF_RISK)
         and finding.status is Status.UNKNOWN
         and len(finding.missing) >= len(finding.because)
     )
